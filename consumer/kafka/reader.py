@@ -1,0 +1,294 @@
+"""Reading from Kafka: one thread owns a `Reader`, and offsets are committed by whoever knows that they are settled."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+from msgspec import Struct
+
+from consumer.errors import CapiError, ConfigurationError, Fenced, Refused
+from consumer.kafka import clients
+from consumer.kafka.errors import (
+    REFUSING,
+    STALE,
+    VANISHED,
+    OffsetOutOfRange,
+    StaleMember,
+    code_of,
+    unavailable,
+)
+from consumer.model import Record, TopicPartition
+from consumer.settings import KafkaSettings
+
+ASK_TIMEOUT_S = 15.0
+REOPEN_WAIT_S = 1.0
+_EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 (librdkafka's local codes bear an underscore)
+
+OnAssigned: TypeAlias = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
+OnGone: TypeAlias = Callable[[list[TopicPartition]], None]
+
+
+class Batch(Struct, frozen=True):
+    """What one poll gave: records in order per partition, and ends of partitions with the offset of each."""
+
+    records: list[Record]
+    ends: list[tuple[TopicPartition, int]]
+
+
+class Committed(Struct, frozen=True):
+    """A committed position: the next offset to read, and what was written beside it."""
+
+    offset: int
+    metadata: str = ""
+
+
+class _Subscription(Struct, frozen=True):
+    topics: list[str]
+    on_assigned: OnAssigned
+    on_revoked: OnGone
+    on_lost: OnGone
+
+
+class Reader:
+    """A consumer that reads only what was committed, and commits nothing by itself."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        group: str,
+        *,
+        instance_id: str = "",
+        assignor: str = "range",
+        eof: bool = False,
+        client_id: str = "",
+    ) -> None:
+        """`instance_id` makes a static member; `eof` reports the ends of partitions."""
+        self._config = clients.reader(
+            kafka, group, instance_id=instance_id, assignor=assignor, eof=eof, client_id=client_id or group
+        )
+        self._group = group
+        self._incremental = kafka.group_protocol == "consumer"
+        self._refused: KafkaError | None = None
+        self._problem: CapiError | None = None
+        self._subscription: _Subscription | None = None
+        self._consumer = self._open()
+
+    def _open(self) -> Consumer:
+        return Consumer({**self._config, "error_cb": self._on_error}, logger=clients.LOG)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in REFUSING:
+            self._refused = error
+
+    def subscribe(
+        self, topics: Sequence[str], *, on_assigned: OnAssigned, on_revoked: OnGone, on_lost: OnGone
+    ) -> None:
+        """Join the group. The callbacks run inside `poll`, and what they raise comes out of it.
+
+        `on_assigned` returns the offset at which each of the assigned partitions starts.
+        """
+        self._subscription = _Subscription(list(topics), on_assigned, on_revoked, on_lost)
+        self._join(self._subscription)
+
+    def _join(self, subscription: _Subscription) -> None:
+        def assigned(consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+            starts = subscription.on_assigned(_ours(partitions))
+            give = consumer.incremental_assign if self._incremental else consumer.assign
+            give(_theirs(starts) if partitions else [])
+
+        def revoked(_: Consumer, partitions: list[KafkaPartition]) -> None:
+            subscription.on_revoked(_ours(partitions))
+
+        def lost(_: Consumer, partitions: list[KafkaPartition]) -> None:
+            subscription.on_lost(_ours(partitions))
+
+        self._consumer.subscribe(subscription.topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions from these offsets, without the group's help."""
+        self._consumer.assign(_theirs(positions))
+
+    def poll(self, max_records: int, timeout_s: float) -> Batch:
+        """Up to `max_records`, waiting `timeout_s` for them at most.
+
+        Raises OffsetOutOfRange, Fenced (another process has our instance id), Refused, Unreachable. Records that came
+        with an error are given first; the error comes from the next call.
+        """
+        if self._problem is not None:
+            problem, self._problem = self._problem, None
+            raise problem
+        records: list[Record] = []
+        ends: list[tuple[TopicPartition, int]] = []
+        for message in self._consumer.consume(max_records, timeout_s):
+            error = message.error()
+            if error is None:
+                records.append(_record(message))
+            elif error.code() == _EOF:
+                ends.append((_where(message), message.offset() or 0))
+            else:
+                self._problem = self._problem or self._judge(message, error)
+        if self._problem is not None and not records:
+            problem, self._problem = self._problem, None
+            raise problem
+        return Batch(records, ends)
+
+    def _judge(self, message: Message, error: KafkaError) -> CapiError | None:
+        """What an error among the messages means; None for one that the client recovers from by itself."""
+        code = error.code()
+        if code in VANISHED:
+            return OffsetOutOfRange(_where(message))
+        if code == KafkaError.UNRELEASED_INSTANCE_ID:
+            self._reopen()
+            return None
+        if code == KafkaError.FENCED_INSTANCE_ID:
+            return Fenced(
+                f"another process reads as {self._config.get('group.instance.id')} in {self._group}"
+            )
+        if code in REFUSING or error.fatal():
+            return unavailable(f"reading {message.topic() or self._group}", error)
+        if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return ConfigurationError(
+                f"topic {message.topic()} does not exist; make it with `capi topics apply`"
+            )
+        clients.LOG.info("%s: %s", self._group, error)
+        return None
+
+    def _reopen(self) -> None:
+        """With the consumer protocol a predecessor's session must end first; its client id is dead till then."""
+        self._consumer.close()
+        time.sleep(REOPEN_WAIT_S)
+        self._consumer = self._open()
+        if self._subscription is not None:
+            self._join(self._subscription)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """Fetch no more of these; what was prefetched is thrown away. Their ends are not reported."""
+        self._consumer.pause([KafkaPartition(*at) for at in partitions])
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        """Fetch these again, from the record after the last one given."""
+        self._consumer.resume([KafkaPartition(*at) for at in partitions])
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read an assigned partition from `offset` on."""
+        self._consumer.seek(KafkaPartition(partition.topic, partition.partition, offset))
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """The group's positions; partitions without one are absent. Waits for open transactions. Raises Unreachable."""
+        asked = [KafkaPartition(*at) for at in partitions]
+        try:
+            found = self._consumer.committed(asked, ASK_TIMEOUT_S) if asked else []
+        except KafkaException as error:
+            raise self._unavailable("asking for committed offsets", error) from None
+        for answer in found:
+            if answer.error is not None:
+                raise self._unavailable("asking for committed offsets", answer.error)
+        return {_own(at): Committed(at.offset, at.metadata or "") for at in found if at.offset >= 0}
+
+    def commit(self, positions: Mapping[TopicPartition, Committed]) -> None:
+        """Commit and wait. Raises StaleMember if the group has moved on, Unreachable."""
+        offsets = [KafkaPartition(*at, to.offset, to.metadata) for at, to in positions.items()]
+        try:
+            answers = self._consumer.commit(offsets=offsets, asynchronous=False) if offsets else []
+        except KafkaException as error:
+            raise self._not_committed(error) from None
+        for answer in answers:
+            if answer.error is not None:
+                raise self._not_committed(answer.error)
+
+    def _not_committed(self, error: KafkaException | KafkaError) -> CapiError:
+        inner = code_of(error)
+        if inner is not None and inner.code() in STALE:
+            return StaleMember(f"{self._group}: {inner.name()}")
+        return self._unavailable("committing offsets", error)
+
+    def group_metadata(self) -> object:
+        """This member in its group's present generation, for `TransactionalWriter.send_positions`."""
+        return self._consumer.consumer_group_metadata()
+
+    def watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        """The oldest offset, and the last stable one: what a reader of committed records can reach."""
+        try:
+            found = self._consumer.get_watermark_offsets(KafkaPartition(*partition), ASK_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._unavailable(f"asking for the ends of {partition.topic}", error) from None
+        return int(found[0]), int(found[1])
+
+    def offsets_at(self, partitions: Iterable[TopicPartition], time_ms: int) -> dict[TopicPartition, int]:
+        """The first offset of each partition with a timestamp of `time_ms` or later; the end if there is none."""
+        asked = [KafkaPartition(at.topic, at.partition, time_ms) for at in partitions]
+        try:
+            found = self._consumer.offsets_for_times(asked, ASK_TIMEOUT_S) if asked else []
+        except KafkaException as error:
+            raise self._unavailable("asking for offsets by time", error) from None
+        return {_own(at): at.offset if at.offset >= 0 else self.watermarks(_own(at))[1] for at in found}
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has. Raises ConfigurationError if it does not exist, Unreachable, Refused."""
+        try:
+            found = self._consumer.list_topics(topic, ASK_TIMEOUT_S).topics.get(topic)
+        except KafkaException as error:
+            raise self._unavailable(f"asking for topic {topic}", error) from None
+        if found is None or not found.partitions:
+            message = f"topic {topic} does not exist; make it with `capi topics apply`"
+            raise ConfigurationError(message)
+        return len(found.partitions)
+
+    def _unavailable(self, doing: str, error: KafkaException | KafkaError) -> CapiError:
+        """A refused connection looks like silence to the call; the error callback knew better."""
+        self._consumer.poll(0) if self._subscription is None else None
+        problem = unavailable(doing, error)
+        if self._refused is not None and not isinstance(problem, Refused):
+            return unavailable(doing, self._refused)
+        return problem
+
+    def leave(self) -> None:
+        """Give all partitions up (through `on_revoked`) and leave the group; a static member keeps its place."""
+        self._subscription = None
+        self._consumer.unsubscribe()
+
+    def close(self) -> None:
+        """Leave the group, unless a static member, and end the client's threads. Waits for the broker's answer."""
+        self._consumer.close()
+
+    def __repr__(self) -> str:
+        held = sorted({at.topic for at in self._consumer.assignment()})
+        return f"<Reader {self._group}: {len(self._consumer.assignment())} partitions of {', '.join(held) or 'nothing'}>"
+
+
+def _record(message: Message) -> Record:
+    return Record(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        _headers(message),
+    )
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes], ...]:
+    found = message.headers()
+    if not found:
+        return ()
+    pairs = found.items() if isinstance(found, dict) else found
+    return tuple((name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs)
+
+
+def _where(message: Message) -> TopicPartition:
+    return TopicPartition(message.topic() or "", message.partition() or 0)
+
+
+def _own(partition: KafkaPartition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.partition)
+
+
+def _ours(partitions: Iterable[KafkaPartition]) -> list[TopicPartition]:
+    return [_own(partition) for partition in partitions]
+
+
+def _theirs(positions: Mapping[TopicPartition, int]) -> list[KafkaPartition]:
+    return [KafkaPartition(at.topic, at.partition, offset) for at, offset in positions.items()]
