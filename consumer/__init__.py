@@ -1,0 +1,1 @@
+"""Delivers a shop's conversions from Kafka to the advertising platforms' Conversion APIs."""
