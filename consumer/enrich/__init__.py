@@ -1,0 +1,1 @@
+"""Order and checkout become conversions, exactly once. Begin with `plan.py`."""
