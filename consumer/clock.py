@@ -20,7 +20,9 @@ class SystemClock:
     """The machine's own clock."""
 
     def now_ms(self) -> int:
+        """Epoch milliseconds, UTC."""
         return time.time_ns() // 1_000_000
 
     def monotonic_s(self) -> float:
+        """Seconds since some start."""
         return time.monotonic()

@@ -47,6 +47,7 @@ class Record(Struct, frozen=True):
 
     @property
     def origin(self) -> Origin:
+        """Where it stands."""
         return Origin(self.topic, self.partition, self.offset)
 
 
@@ -111,10 +112,10 @@ class Refund(Struct, frozen=True):
 
 
 class OrderHead(Struct, frozen=True):
-    """What decides what becomes of an order record; read first, and often alone.
+    """What decides about an order record; read first, and often alone.
 
-    `rest` is a digest of everything behind the head: two records with equal heads but for `updated_at_ms`, and
-    equal `rest`, tell the same thing. `event_id` is the pixel's own, if the shop chose one.
+    `rest` is a digest of everything behind the head: two records with equal `rest`, and heads that differ in
+    `updated_at_ms` at most, tell the same thing. `event_id` is the pixel's own, if the shop chose one.
     """
 
     order_id: str
@@ -155,8 +156,8 @@ class CheckoutStep(StrEnum):
 class Checkout(Struct, frozen=True):
     """A step of a checkout, mapped; its customer already hashed.
 
-    `step` is upper case; a step not in `CheckoutStep` only leaves context. `browser` holds the fields of the schema's
-    record Browser that are not empty, by name (`fbp`, `fbclid`, `ip`, `user_agent`, `page_url` …).
+    `step` is upper case; a step not in `CheckoutStep` only leaves context. `browser` holds the fields of the
+    schema's record Browser that are not empty, by name (`fbp`, `fbclid`, `ip`, `user_agent`, `page_url` …).
     """
 
     checkout_id: str

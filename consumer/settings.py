@@ -1,6 +1,6 @@
 """Every knob: typed, its unit in its name, one sentence of why.
 
-Read once at start, in this order: environment (`CAPI_<SECTION>__<KEY>`), then the YAML file, then the defaults.
+Read once at start: the environment (`CAPI_<SECTION>__<KEY>`) before the YAML file before the defaults.
 Secrets are never settings: a setting names the file that holds one.
 """
 
@@ -15,7 +15,15 @@ from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from consumer.errors import ConfigurationError
@@ -83,7 +91,9 @@ class HttpSettings(Section):
 class KafkaSettings(Section):
     """The cluster."""
 
-    bootstrap_servers: str = Field("127.0.0.1:9092", description="Brokers to ask first, host:port, comma-separated.")
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", description="Brokers to ask first, host:port, comma-separated."
+    )
     group_protocol: Literal["classic", "consumer"] = Field(
         "classic", description="classic keeps a restarted member's partitions; consumer moves fewer of them."
     )
@@ -99,7 +109,13 @@ class KafkaSettings(Section):
     @field_validator("extra")
     @classmethod
     def _not_owned(cls, extra: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
-        owned = {"enable.auto.commit", "enable.auto.offset.store", "isolation.level", "enable.idempotence", "acks"}
+        owned = {
+            "enable.auto.commit",
+            "enable.auto.offset.store",
+            "isolation.level",
+            "enable.idempotence",
+            "acks",
+        }
         owned |= {"group.id", "group.instance.id", "group.protocol", "transactional.id", "partitioner"}
         if taken := sorted(owned & extra.keys()):
             message = f"{taken[0]} is set by the product itself; leave it out"
@@ -120,11 +136,14 @@ class RegistrySettings(Section):
 class TopicSettings(Section):
     """Names of topics."""
 
-    prefix: Name = Field("capi", description="Begins the name of every topic, group and transactional id of ours.")
+    prefix: Name = Field(
+        "capi", description="Begins the name of every topic, group and transactional id of ours."
+    )
     orders: str = Field("orders", description="The shop's topic of orders.")
     checkouts: str = Field("checkouts", description="The shop's topic of checkouts.")
     orders_keyed_by_checkout: bool = Field(
-        default=True, description="False if the key of orders is another: then capi.orders-by-checkout is read."
+        default=True,
+        description="False if the key of orders is another: then capi.orders-by-checkout is read.",
     )
 
 
@@ -133,7 +152,9 @@ class StateSettings(Section):
 
     dir: Path = Field(Path(".capi/state"), description="Folder of the stores; one process at a time.")
     dedupe_window_s: Positive = Field(604_800, description="An event id counts once within this stream time.")
-    context_ttl_s: Positive = Field(604_800, description="How long a checkout's context is kept, in stream time.")
+    context_ttl_s: Positive = Field(
+        604_800, description="How long a checkout's context is kept, in stream time."
+    )
 
 
 class JoinSettings(Section):
@@ -156,7 +177,9 @@ class GateSettings(Section):
 class ConsentSettings(Section):
     """What silence means."""
 
-    when_missing: Literal["deny", "allow"] = Field("deny", description="What holds where nobody said anything.")
+    when_missing: Literal["deny", "allow"] = Field(
+        "deny", description="What holds where nobody said anything."
+    )
 
 
 class Destination(Section):
@@ -165,21 +188,30 @@ class Destination(Section):
     name: Name = Field(description="Yours to choose; names the consumer group and the metrics.")
     platform: str = Field(description="meta, …")
     account: str = Field(description="The pixel, dataset or account id at the platform.")
-    token_file: Path = Field(description="File with the access token; polled, so a new token needs no restart.")
-    base_url: Url | None = Field(None, description="Another address than the platform's own: a proxy or emulator.")
+    token_file: Path = Field(
+        description="File with the access token; polled, so a new token needs no restart."
+    )
+    base_url: Url | None = Field(
+        None, description="Another address than the platform's own: a proxy or emulator."
+    )
     events: frozenset[Literal["purchase", "refund", "begin_checkout", "add_payment_info"]] = Field(
         frozenset({"purchase", "refund", "begin_checkout", "add_payment_info"}),
         description="Events that this destination wants.",
     )
-    start: Start | None = Field(None, description="Where it starts the first time; the top-level start if absent.")
+    start: Start | None = Field(
+        None, description="Where it starts the first time; the top-level start if absent."
+    )
     batch_max_events: Positive = Field(100, description="Events in a request, at most.")
     linger_ms: int = Field(200, ge=0, description="How long a batch waits for more events.")
     concurrency_max_requests: Positive = Field(8, description="Requests under way at once, at most.")
     request_timeout_s: Positive = Field(10, description="How long one request may take.")
     unknown: Literal["resend", "letter"] = Field(
-        "resend", description="After a time-out, where the platform does not dedupe: send again or write a letter."
+        "resend",
+        description="After a time-out, where the platform does not dedupe: send again or write a letter.",
     )
-    test_event_code: str = Field("", description="Shows events in the platform's test view; they still count.")
+    test_event_code: str = Field(
+        "", description="Shows events in the platform's test view; they still count."
+    )
 
 
 class TelemetrySettings(Section):
@@ -197,11 +229,16 @@ class Settings(BaseSettings):
     """All of it."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     instance_id: Name = Field(
-        default_factory=_instance_id, description="Stable across restarts: keeps partitions and fences a twin."
+        default_factory=_instance_id,
+        description="Stable across restarts: keeps partitions and fences a twin.",
     )
     mapping: Path | None = Field(None, description="Takes the shop's own schemas onto Order and Checkout.")
     drain_timeout_s: Positive = Field(60, description="How long a stop may take.")
@@ -250,7 +287,7 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     _check_environment(environment)
     values = _read(named) if named else {}
     try:
-        return Settings(**values)
+        return Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_sentences(error))) from None
 
