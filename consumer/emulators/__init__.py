@@ -1,1 +1,1 @@
-"""Stand-ins for what lies outside: platforms, a registry and a shop. Second opinions: they import nothing of ours."""
+"""Stand-ins for what lies outside: platforms, a registry, a shop. They import nothing else of ours."""

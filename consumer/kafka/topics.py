@@ -21,6 +21,8 @@ from consumer.kafka.errors import unavailable
 from consumer.settings import KafkaSettings, Settings
 
 ASK_TIMEOUT_S = 20.0
+PARTITIONS = 6
+"""Enough for a laptop. A production cluster does well with 48: the count is fixed for life, processes are not."""
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 LETTER_MAX_BYTES = 8 * 1024 * 1024

@@ -1,0 +1,82 @@
+"""The oracle: agrees with what is right, and names every difference."""
+
+from pathlib import Path
+
+import msgspec
+
+from consumer.emulators.oracle import Held, Sum, adds_up, disagreements, expected, read_truth
+from consumer.emulators.shop import Plan, Truth, traffic
+
+PLAN = Plan(seed=11, orders=200, now_ms=1_795_000_000_000)
+TRUTHS = [one for one in traffic(PLAN) if isinstance(one, Truth)]
+
+
+def right() -> Held:
+    """What an emulator holds that got everything."""
+    wanted = expected(TRUTHS, "meta")
+    return Held(wanted.events, wanted.eligible, wanted.refunds)
+
+
+def test_paid_orders_minus_each_cause_are_the_eligible() -> None:
+    """In counts and in money, with every cause of the shop's mess but the one that is no paid order."""
+    wanted = expected(TRUTHS, "meta")
+    assert list(adds_up(wanted)) == []
+    assert set(wanted.excluded) == {truth.cause for truth in TRUTHS} - {"", "not_paid"}
+    assert wanted.paid.count == sum(t.event == "purchase" and t.cause != "not_paid" for t in TRUTHS)
+    assert {"JPY", "KWD"} <= wanted.eligible.money.keys()
+
+
+def test_agreement_is_silent() -> None:
+    """What is right raises no word."""
+    assert list(disagreements("meta", expected(TRUTHS, "meta"), right())) == []
+
+
+def test_one_purchase_missing_is_told_in_count_money_and_id() -> None:
+    """A purchase that never arrived is named three ways."""
+    wanted, held = expected(TRUTHS, "meta"), right()
+    lost = next(truth for truth in TRUTHS if truth.event == "purchase" and not truth.cause)
+    held = Held(
+        {**held.events, "purchase": held.events["purchase"] - {lost.event_id}},
+        Sum(
+            held.purchases.count - 1,
+            {**held.purchases.money, lost.currency: held.purchases.money[lost.currency] - lost.value_minor},
+        ),
+        held.refunds,
+    )
+    told = list(disagreements("meta", wanted, held))
+    assert len(told) == 3
+    assert f"1 purchase events never arrived: {lost.event_id}" in told[2]
+
+
+def test_an_event_that_should_not_be_there_is_told() -> None:
+    """An event without consent that arrived all the same is named."""
+    held = right()
+    held = msgspec.structs.replace(
+        held, events={**held.events, "begin_checkout": held.events["begin_checkout"] | {"x"}}
+    )
+    assert list(disagreements("meta", expected(TRUTHS, "meta"), held)) == [
+        "meta: 1 begin_checkout events should not be there: x"
+    ]
+
+
+def test_another_amount_is_told() -> None:
+    """The same events with other money are a difference."""
+    held = right()
+    other = {**held.purchases.money, "JPY": held.purchases.money["JPY"] + 1}
+    held = msgspec.structs.replace(held, purchases=Sum(held.purchases.count, other))
+    (told,) = disagreements("meta", expected(TRUTHS, "meta"), held)
+    assert "in JPY" in told
+
+
+def test_a_platform_that_takes_nothing_is_owed_nothing() -> None:
+    """Orders that no rule excludes but the platform does not take have a name too, so the sums still hold."""
+    wanted = expected(TRUTHS, "other")
+    assert wanted.eligible == Sum()
+    assert list(adds_up(wanted)) == []
+
+
+def test_truth_survives_its_file(tmp_path: Path) -> None:
+    """What is written as lines is read back the same."""
+    path = tmp_path / "truth.ndjson"
+    path.write_bytes(b"".join(msgspec.json.encode(truth) + b"\n" for truth in TRUTHS))
+    assert list(read_truth(path)) == TRUTHS
