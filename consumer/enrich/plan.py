@@ -22,14 +22,15 @@ from consumer.enrich.memory import Memory
 from consumer.enrich.planned import Converted, Empty, Filtered, Kept, Planned, Refused, Repeated, Waits
 from consumer.enrich.rules import FUTURE_MAX_MS, Rules
 from consumer.errors import RecordError
-from consumer.model import Checkout, CheckoutStep, Ending, EventName, Order, OrderHead, Origin, Record
+from consumer.ingest.mapping import DecodedHead
+from consumer.model import Checkout, CheckoutStep, Ending, EventName, Order, Origin, Record
 from consumer.money import exponent
 
-Told: TypeAlias = OrderHead | Checkout | RecordError | None
+Told: TypeAlias = DecodedHead | Checkout | RecordError | None
 """What a record says: an order's head, a checkout's step, why it can't be used, or nothing (a tombstone)."""
 
-ReadOrder: TypeAlias = Callable[[Record], Order]
-"""Decodes an order whole, from a record whose head was read. Raises RecordError."""
+ReadOrder: TypeAlias = Callable[[Record, DecodedHead], Order]
+"""Decodes an order whole, whose head was read. Raises RecordError."""
 
 
 class Arrival(Struct, frozen=True):
@@ -46,9 +47,9 @@ def plan(arrival: Arrival, memory: Memory, read_order: ReadOrder, now_ms: int, r
             return [Empty()]
         case RecordError() as error:
             return [Refused(error.reason, str(error))]
-        case OrderHead() as head:
-            memory.time.observe("orders", head.updated_at_ms, now_ms)
-            return [_order(arrival.record, head, memory, read_order, now_ms, rules)]
+        case DecodedHead() as decoded:
+            memory.time.observe("orders", decoded.head.updated_at_ms, now_ms)
+            return [_order(arrival.record, decoded, memory, read_order, now_ms, rules)]
         case Checkout() as step:
             memory.time.observe("checkouts", step.updated_at_ms, now_ms)
             return [
@@ -63,9 +64,9 @@ def plan_time(memory: Memory, now_ms: int, rules: Rules) -> list[Planned]:
 
 
 def _order(
-    record: Record, head: OrderHead, memory: Memory, read_order: ReadOrder, now_ms: int, rules: Rules
+    record: Record, decoded: DecodedHead, memory: Memory, read_order: ReadOrder, now_ms: int, rules: Rules
 ) -> Planned:
-    stream_ms = memory.time.of("orders")
+    head, stream_ms = decoded.head, memory.time.of("orders")
     refusal = gate(head, stream_ms, now_ms, rules)
     if refusal is not None:
         return refusal
@@ -77,7 +78,7 @@ def _order(
     if claim is not None and claim.told == told:
         return Repeated(Ending.DUPLICATE)
     try:
-        order = own_part(read_order(record))
+        order = own_part(read_order(record, decoded))
     except RecordError as error:
         return Refused(error.reason, str(error))
     worth = worth_of(head.currency, head.grand_total_minor, order.items)

@@ -20,6 +20,7 @@ class Rules(Struct, frozen=True):
 
     purchase_states: frozenset[str]
     wait_ms: int
+    waiting_max_orders: int
     dedupe_window_ms: int
     context_ttl_ms: int
     deny_when_missing: bool
@@ -33,6 +34,7 @@ def rules_of(settings: Settings, encode: Encode, *, conversion_max_bytes: int, s
     return Rules(
         purchase_states=frozenset(state.upper() for state in settings.gate.purchase_states),
         wait_ms=settings.join.wait_s * 1000,
+        waiting_max_orders=settings.join.waiting_max_orders,
         dedupe_window_ms=settings.state.dedupe_window_s * 1000,
         context_ttl_ms=settings.state.context_ttl_s * 1000,
         deny_when_missing=settings.consent.when_missing == "deny",

@@ -72,12 +72,13 @@ def writer(kafka: KafkaSettings, client_id: str) -> Config:
     }
 
 
-def transactional(kafka: KafkaSettings, transactional_id: str) -> Config:
+def transactional(kafka: KafkaSettings, transactional_id: str, batch_max_bytes: int) -> Config:
     """A producer of transactions; the short back-off is for `CONCURRENT_TRANSACTIONS` right after a commit."""
     return {
         **writer(kafka, transactional_id),
         "transactional.id": transactional_id,
         "transaction.timeout.ms": kafka.transaction_timeout_s * 1000,
+        "batch.size": max(1, min(batch_max_bytes, 1_000_000)),
         "retry.backoff.ms": 2,
         "retry.backoff.max.ms": 20,
     }

@@ -172,8 +172,11 @@ class Reader:
         self._consumer.resume([KafkaPartition(*at) for at in partitions])
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read an assigned partition from `offset` on."""
-        self._consumer.seek(KafkaPartition(partition.topic, partition.partition, offset))
+        """Read an assigned partition from `offset` on. Raises StaleMember if it is no longer ours."""
+        try:
+            self._consumer.seek(KafkaPartition(partition.topic, partition.partition, offset))
+        except KafkaException as error:
+            raise StaleMember(f"{self._group}: {partition.topic}[{partition.partition}]: {error}") from None
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
         """The group's positions; partitions without one are absent. Waits for open transactions. Raises Unreachable."""
@@ -215,6 +218,11 @@ class Reader:
         except KafkaException as error:
             raise self._unavailable(f"asking for the ends of {partition.topic}", error) from None
         return int(found[0]), int(found[1])
+
+    def known_end(self, partition: TopicPartition) -> int | None:
+        """The partition's end as of the last fetch, without asking; None if nothing was fetched yet."""
+        found = self._consumer.get_watermark_offsets(KafkaPartition(*partition), cached=True)
+        return int(found[1]) if found is not None and found[1] >= 0 else None
 
     def offsets_at(self, partitions: Iterable[TopicPartition], time_ms: int) -> dict[TopicPartition, int]:
         """The first offset of each partition with a timestamp of `time_ms` or later; the end if there is none."""

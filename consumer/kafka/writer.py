@@ -93,12 +93,19 @@ class Writer:
 class TransactionalWriter(Writer):
     """A producer whose records count once `commit` returned. The id must be this process's alone, and stable."""
 
-    def __init__(self, kafka: KafkaSettings, transactional_id: str) -> None:
-        """Take the id over: an older owner is fenced, its open transaction aborted. Raises Unreachable, Refused."""
+    def __init__(
+        self, kafka: KafkaSettings, transactional_id: str, *, batch_max_bytes: int = 1_000_000
+    ) -> None:
+        """Take the id over: an older owner is fenced, its open transaction aborted. Raises Unreachable, Refused.
+
+        `batch_max_bytes` is the least that a topic written to takes: brokers measure whole batches by it.
+        """
         self._name = transactional_id
         self._deadline_s = kafka.transaction_timeout_s
         self._failure: KafkaException | None = None
-        self._producer = Producer(clients.transactional(kafka, transactional_id), logger=clients.LOG)
+        self._producer = Producer(
+            clients.transactional(kafka, transactional_id, batch_max_bytes), logger=clients.LOG
+        )
         try:
             _until(INIT_TIMEOUT_S, self._producer.init_transactions)
         except KafkaException as error:

@@ -51,7 +51,6 @@ class Restore:
         self._asked_ms = clock.now_ms()
         self._stop = threading.Event()
         self._error: CapiError | None = None
-        self.beat_s = clock.monotonic_s()
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
 
     def start(self) -> None:
@@ -94,7 +93,6 @@ class Restore:
         positions = self._plan(reader)
         reader.assign(positions)
         while positions and not self._stop.is_set():
-            self.beat_s = self._clock.monotonic_s()
             try:
                 batch = reader.poll(POLL_MAX_RECORDS, POLL_TIMEOUT_S)
             except OffsetOutOfRange as error:

@@ -111,11 +111,11 @@ class Store:
         self._checkpoint = None
 
     def flush(self) -> None:
-        """Put what is in memory on disk, so that less of the changelog is read after a kill."""
-        self._db.flush(wait=True)
+        """Begin to put what is in memory on disk, so that less of the changelog is read after a kill."""
+        self._db.flush(wait=False)
 
     def close(self) -> None:
-        """Flush and let go of the folder."""
+        """Flush, wait for it, and let go of the folder."""
         self._db.flush(wait=True)
         self._db.close()
 

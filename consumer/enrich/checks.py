@@ -1,0 +1,95 @@
+"""What must be so before enrich starts. Each refusal says what to do."""
+
+from msgspec import Struct
+
+from consumer.deadletter.letter import RECORD_OVERHEAD_BYTES
+from consumer.errors import ConfigurationError
+from consumer.kafka import limits
+from consumer.settings import Settings
+
+
+class Topics(Struct, frozen=True):
+    """Names of the topics that enrich reads and writes."""
+
+    orders: str
+    checkouts: str
+    state: str
+    conversions: str
+    letters: str
+    control: str
+
+
+class Ground(Struct, frozen=True):
+    """What was found of the cluster. Sizes are of one record's key, value and headers."""
+
+    cluster_id: str
+    topics: Topics
+    partitions: int
+    state_max_bytes: int
+    conversion_max_bytes: int
+    letter_max_bytes: int
+    batch_max_bytes: int
+    tombstones_ms: int
+
+
+def topics_of(settings: Settings) -> Topics:
+    """The names that the settings make."""
+    named, prefix = settings.topics, settings.topics.prefix
+    return Topics(
+        orders=named.orders if named.orders_keyed_by_checkout else f"{prefix}.orders-by-checkout",
+        checkouts=named.checkouts,
+        state=f"{prefix}.state",
+        conversions=f"{prefix}.conversions",
+        letters=f"{prefix}.dlq.ingest",
+        control=f"{prefix}.control",
+    )
+
+
+def check(settings: Settings) -> Ground:
+    """Look at the cluster. Raises ConfigurationError, Unreachable, Refused."""
+    topics = topics_of(settings)
+    wanted = [
+        topics.orders,
+        topics.checkouts,
+        topics.state,
+        topics.conversions,
+        topics.letters,
+        topics.control,
+    ]
+    cluster = limits.ask(settings.kafka, wanted)
+    found = cluster.topics
+    _equal({name: found[name].partitions for name in (topics.orders, topics.checkouts, topics.state)})
+    _kept(topics.state, found[topics.state].retention_ms, settings)
+    written = [found[name].max_message_bytes for name in (topics.state, topics.conversions, topics.letters)]
+    return Ground(
+        cluster_id=cluster.cluster_id,
+        topics=topics,
+        partitions=found[topics.orders].partitions,
+        state_max_bytes=found[topics.state].max_message_bytes - RECORD_OVERHEAD_BYTES,
+        conversion_max_bytes=found[topics.conversions].max_message_bytes - RECORD_OVERHEAD_BYTES,
+        letter_max_bytes=found[topics.letters].max_message_bytes,
+        batch_max_bytes=min(written),
+        tombstones_ms=found[topics.state].tombstones_ms,
+    )
+
+
+def _equal(partitions: dict[str, int]) -> None:
+    if len(set(partitions.values())) > 1:
+        told = ", ".join(f"{name} has {count}" for name, count in partitions.items())
+        message = (
+            f"{told} partitions: they must have equally many, or an order and its checkout don't meet. Partition "
+            "counts can't shrink: make new topics with equal counts and name them in topics"
+        )
+        raise ConfigurationError(message)
+
+
+def _kept(topic: str, retention_ms: int, settings: Settings) -> None:
+    needed_ms = 2_000 * max(
+        settings.state.dedupe_window_s, settings.state.context_ttl_s, settings.join.wait_s
+    )
+    if 0 <= retention_ms < needed_ms:
+        message = (
+            f"{topic} keeps records for {retention_ms} ms, but state must last {needed_ms} ms (twice the longest "
+            f"window): set its retention.ms to {needed_ms} or more, or make the windows in state shorter"
+        )
+        raise ConfigurationError(message)

@@ -1,0 +1,128 @@
+"""Enrich as a role of the process: connect, check, turn until told to stop, close."""
+
+import threading
+
+import structlog
+
+from consumer.clock import Clock, SystemClock
+from consumer.enrich.checks import Ground, check
+from consumer.enrich.cycle import Cycle
+from consumer.enrich.pair import Reads
+from consumer.enrich.pairs import Pairs
+from consumer.enrich.rules import Encode, rules_of
+from consumer.enrich.tally import Tally
+from consumer.enrich.transactions import OnStep, Transactions
+from consumer.kafka.reader import Reader
+from consumer.kafka.start import settle_start
+from consumer.settings import Settings
+from consumer.state.folder import Owner, StateFolder
+
+
+class EnrichLoop:
+    """Enrich in one process. `run` does everything; the rest looks on, from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reads: Reads,
+        encode: Encode,
+        clock: Clock | None = None,
+        *,
+        tally: Tally | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        """`reads` decodes the inputs, `encode` writes conversions. Nothing is connected before `run`."""
+        self.tally = tally or Tally()
+        self._settings = settings
+        self._reads = reads
+        self._encode = encode
+        self._clock = clock or SystemClock()
+        self._on_step = on_step or _no_step
+        self._log = structlog.get_logger("enrich")
+        self._beat_s = self._clock.monotonic_s()
+        self._pairs: Pairs | None = None
+        self._group = f"{settings.topics.prefix}.enrich"
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; then the batch under way is committed and everything is closed.
+
+        Raises ConfigurationError, StateUnusable, Unreachable and Refused if it can't begin or go on; OffsetsVanished
+        and OffsetOutOfRange where an operator must decide; Fenced if another process has our id.
+        """
+        ground = check(self._settings)
+        self._settle(ground)
+        owner = Owner(ground.cluster_id, self._settings.topics.prefix, ground.partitions)
+        folder = StateFolder(self._settings.state.dir, owner)
+        try:
+            self._run(stop, ground, folder)
+        finally:
+            self._pairs = None
+            folder.close()
+        self._log.info("drained", instance_id=self._settings.instance_id)
+
+    def _settle(self, ground: Ground) -> None:
+        inputs = (ground.topics.orders, ground.topics.checkouts)
+        start, now_ms = self._settings.start, self._clock.now_ms()
+        settle_start(self._settings.kafka, ground.topics.control, self._group, inputs, start, now_ms)
+
+    def _run(self, stop: threading.Event, ground: Ground, folder: StateFolder) -> None:
+        rules = rules_of(
+            self._settings,
+            self._encode,
+            conversion_max_bytes=ground.conversion_max_bytes,
+            state_max_bytes=ground.state_max_bytes,
+        )
+        transactional_id = f"{self._group}.{self._settings.instance_id}"
+        pairs = self._pairs = Pairs(self._settings, ground, folder, self._reads, rules, self._clock)
+        transactions = Transactions(
+            self._settings.kafka, transactional_id, ground, self._clock, self.tally, self._on_step
+        )
+        reader = Reader(
+            self._settings.kafka,
+            self._group,
+            instance_id=self._settings.instance_id,
+            assignor="range",
+            eof=True,
+            client_id=transactional_id,
+        )
+        try:
+            transactions.open()
+            cycle = Cycle(ground, reader, pairs, transactions, self._clock, self.tally)
+            cycle.join()
+            while not stop.is_set():
+                self._beat_s = self._clock.monotonic_s()
+                cycle.turn()
+        finally:
+            pairs.close()
+            reader.close()
+            transactions.close()
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Monotonic time of the last sign of life; the loop turns during a restore, too."""
+        return self._beat_s
+
+    @property
+    def ready(self) -> bool:
+        """It holds partitions, and all of them are restored."""
+        pairs = self._pairs
+        return pairs is not None and 0 < len(pairs.held) == len(pairs.active)
+
+    def status(self) -> dict[str, object]:
+        """Assignment, restore left, lag, last commit: for people and probes."""
+        pairs = self._pairs
+        return {
+            "assignment": sorted(pairs.held) if pairs is not None else [],
+            "ready": self.ready,
+            "restore_left": self.tally.restore_left,
+            "waiting": self.tally.waiting,
+            "lag": dict(self.tally.lag),
+            "last_commit_ms": self.tally.last_commit_ms,
+        }
+
+    def __repr__(self) -> str:
+        return f"<EnrichLoop {self._settings.instance_id}: {self._pairs or 'stopped'}>"
+
+
+def _no_step(_: str) -> None:
+    return

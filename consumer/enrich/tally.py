@@ -1,0 +1,108 @@
+"""What enrich counts, in plain integers. Only what was committed is counted."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from consumer.enrich.planned import Converted, Filtered, Planned, Refused, ending_of
+from consumer.model import Record
+
+
+class TallySnapshot(Struct, frozen=True):
+    """The counts at one moment, since the process began; the last five are of this moment."""
+
+    read: dict[str, int]
+    endings: dict[tuple[str, str], int]
+    filtered: dict[str, int]
+    letters: dict[str, int]
+    conversions: dict[str, int]
+    order_only: int
+    transactions: int
+    aborted: int
+    fenced: int
+    expired: int
+    waiting: int
+    restore_left: int
+    active_partitions: int
+    last_commit_ms: int
+    lag: dict[str, int]
+
+
+class Tally:
+    """Counters of one loop: written by its thread, read by any.
+
+    `endings` is by input topic and ending; an order that waits is read, and has no ending yet.
+    """
+
+    def __init__(self) -> None:
+        self.read: Counter[str] = Counter()
+        self.endings: Counter[tuple[str, str]] = Counter()
+        self.filtered: Counter[str] = Counter()
+        self.letters: Counter[str] = Counter()
+        self.conversions: Counter[str] = Counter()
+        self.order_only = 0
+        self.transactions = 0
+        self.aborted = 0
+        self.fenced = 0
+        self.expired = 0
+        self.waiting = 0
+        self.restore_left = 0
+        self.active_partitions = 0
+        self.last_commit_ms = 0
+        self.lag: dict[str, int] = {}
+
+    def count(self, happened: Iterable[tuple[Record | None, Planned]]) -> None:
+        """Add what a committed transaction did: each record, None for time alone, and what became of it."""
+        for record, planned in happened:
+            topic = record.topic if record is not None else ""
+            if record is not None and _own(record, planned):
+                self.read[topic] += 1
+            found = ending_of(planned)
+            if found is None:
+                continue
+            ending, reason = found
+            match planned:
+                case Converted(conversion):
+                    self.endings[conversion.origin_topic, ending.value] += 1
+                    self.conversions[conversion.event_name] += 1
+                    self.order_only += conversion.order_only
+                    continue
+                case Filtered():
+                    self.filtered[reason] += 1
+                case Refused():
+                    self.letters[reason] += 1
+                case _:
+                    pass
+            self.endings[topic, ending.value] += 1
+
+    def snapshot(self) -> TallySnapshot:
+        """A copy to export; may be taken from any thread."""
+        return TallySnapshot(
+            read=dict(self.read),
+            endings=dict(self.endings),
+            filtered=dict(self.filtered),
+            letters=dict(self.letters),
+            conversions=dict(self.conversions),
+            order_only=self.order_only,
+            transactions=self.transactions,
+            aborted=self.aborted,
+            fenced=self.fenced,
+            expired=self.expired,
+            waiting=self.waiting,
+            restore_left=self.restore_left,
+            active_partitions=self.active_partitions,
+            last_commit_ms=self.last_commit_ms,
+            lag=dict(self.lag),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Tally: {sum(self.read.values())} read, {sum(self.conversions.values())} conversions>"
+
+
+def _own(record: Record, planned: Planned) -> bool:
+    """It is the record's own fate, not that of an order whose wait it ended."""
+    if not isinstance(planned, Converted):
+        return True
+    conversion = planned.conversion
+    return conversion.origin_topic == record.topic and conversion.origin_offset == record.offset
