@@ -161,6 +161,10 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _none_or_more(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -250,7 +254,7 @@ CUSTOM: dict[str, Holds] = {
     "content_ids": _each(_text),
     "contents": _each(_object),
     "content_type": _among("product", "product_group"),
-    "num_items": _count,
+    "num_items": _none_or_more,
     "delivery_category": _delivery,
 }
 CONTENT: dict[str, Holds] = {

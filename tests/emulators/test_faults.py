@@ -111,7 +111,7 @@ def test_a_poison_waits_for_its_events() -> None:
         (b"{}", "kind"),
         (b"[]", "no fault"),
         (b'{"kind": "sulk"}', "sulk"),
-        (b'{"kind": "status", "statuss": 500}', "statuss"),
+        (b'{"kind": "status", "state": 500}', "state"),
         (b'{"kind": "status", "status": 99}', "status"),
         (b'{"kind": "status", "count": 0}', "count"),
         (b'{"kind": "429", "retry_after_s": -1}', "retry_after_s"),
