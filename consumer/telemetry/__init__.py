@@ -1,0 +1,1 @@
+"""What people and probes see of a process: log lines, metrics, traces, health."""

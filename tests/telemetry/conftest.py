@@ -1,0 +1,74 @@
+"""Snapshots as the roles make them."""
+
+from collections.abc import Callable
+
+import pytest
+
+from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
+from consumer.enrich.tally import TallySnapshot
+
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.fixture
+def enrich() -> TallySnapshot:
+    """A loop that has seen some of everything."""
+    return TallySnapshot(
+        read={"orders": 9, "checkouts": 5},
+        endings={
+            ("orders", "conversion"): 4,
+            ("orders", "duplicate"): 2,
+            ("orders", "conflict"): 1,
+            ("checkouts", "context"): 5,
+            ("checkouts", "duplicate"): 3,
+        },
+        filtered={"unpaid": 2},
+        letters={"undecodable": 1},
+        conversions={"purchase": 4},
+        order_only=1,
+        transactions=7,
+        aborted=2,
+        fenced=1,
+        expired=6,
+        waiting=3,
+        restore_left=11,
+        active_partitions=4,
+        last_commit_ms=NOW_MS - 2_000,
+        lag={"orders": 12, "checkouts": 0},
+    )
+
+
+def _destination(
+    name: str = "meta-us", platform: str = "meta", *, parked: bool = False
+) -> DestinationSnapshot:
+    """A destination that has seen some of everything."""
+    counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
+    counts[3], counts[5], counts[-1] = 4, 2, 1
+    return DestinationSnapshot(
+        destination=name,
+        platform=platform,
+        outcomes={("delivered", ""): 40, ("skipped", "consent"): 3, ("rejected", "bad_currency"): 1},
+        in_flight=8,
+        queued=120,
+        parked=parked,
+        park_reason="bad token" if parked else "",
+        breaker="half_open",
+        requests={"accepted": 6, "throttled": 1},
+        unknown_codes={"190": 2, "mail of ann@example.com": 1},
+        latency_counts=counts,
+        latency_sum_s=12.5,
+        lag=128,
+        oldest_age_s=33.5,
+        letters={"rejected": 1},
+        resent=2,
+        last_commit_ms=NOW_MS - 500,
+        concurrency=4,
+        partitions=6,
+        token_read_ms=NOW_MS - 60_000,
+    )
+
+
+@pytest.fixture
+def destination() -> Callable[..., DestinationSnapshot]:
+    """Makes a destination of this name and platform, perhaps parked."""
+    return _destination
