@@ -285,7 +285,9 @@ def _short(value: object) -> object:
 
 
 def _json(_logger: object, _method: str, line: MutableMapping[str, Any]) -> str:
-    return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode()
+    """When, how bad and what first, for those who read it raw."""
+    first = {key: line[key] for key in ("at", "level", "event")}
+    return orjson.dumps({**first, **line}, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 class _Libraries(logging.Handler):
