@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Literal, TextIO, TypeAlias
 
@@ -17,7 +17,7 @@ import structlog
 from opentelemetry.trace import get_current_span
 from structlog.typing import EventDict, Processor
 
-from consumer.errors import CapiError
+from consumer.telemetry.explain import exception_in, explain
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
@@ -88,13 +88,8 @@ KEYS = frozenset(
 
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TEXT_MAX_CHARACTERS = 500
-_FRAMES_MAX = 20
 _PLAINSPOKEN = frozenset({"librdkafka", "opentelemetry"})
 """Libraries whose lines hold addresses, topics and codes only; of others the constant part is printed."""
-
-ExceptionInfo: TypeAlias = (
-    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
-)
 
 
 class _Dropped:
@@ -197,61 +192,11 @@ def _traced(_logger: object, _method: str, line: EventDict) -> EventDict:
 def _explained(_logger: object, _method: str, line: EventDict) -> EventDict:
     """Exceptions, in `exc_info` or in `error`, become what may be printed of them."""
     given, error = line.pop("exc_info", None), line.get("error")
-    found = _exception(given)
+    found = exception_in(given)
     if found is None and isinstance(error, BaseException):
         found = error
         del line["error"]
     return {**line, **explain(found)} if found is not None else line
-
-
-def _exception(given: object) -> BaseException | None:
-    match given:
-        case BaseException():
-            return given
-        case (_, BaseException() as error, _):
-            return error
-        case None | False | (None, None, None):
-            return None
-        case _:
-            return sys.exc_info()[1]
-
-
-def explain(error: BaseException) -> dict[str, object]:
-    """What may be said of an exception: its text only if it is one of ours, else its type and where it happened."""
-    causes = [_type(cause) for cause in _causes(error)]
-    said: dict[str, object] = {"error_type": _type(error), **({"causes": causes} if causes else {})}
-    return {**said, "error": str(error)} if isinstance(error, CapiError) else {**said, "stack": _stack(error)}
-
-
-def _type(error: BaseException) -> str:
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _causes(error: BaseException) -> Iterable[BaseException]:
-    """What led to it, nearest first, and the members of a group."""
-    seen: set[int] = {id(error)}
-    left = [error]
-    while left and len(seen) <= _FRAMES_MAX:
-        at = left.pop(0)
-        inner = list(at.exceptions) if isinstance(at, BaseExceptionGroup) else []
-        cause = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
-        for one in [*inner, *([cause] if cause is not None else [])]:
-            if id(one) not in seen:
-                seen.add(id(one))
-                left.append(one)
-                yield one
-
-
-def _stack(error: BaseException) -> list[str]:
-    """The innermost frames, outermost first: module, function and line, without source or values."""
-    frames: list[str] = []
-    at = error.__traceback__
-    while at is not None:
-        module = at.tb_frame.f_globals.get("__name__", "?")
-        frames.append(f"{module}.{at.tb_frame.f_code.co_name}:{at.tb_lineno}")
-        at = at.tb_next
-    return frames[-_FRAMES_MAX:]
 
 
 def _listed(_logger: object, _method: str, line: EventDict) -> EventDict:
@@ -294,7 +239,7 @@ class _Libraries(logging.Handler):
     """Takes the lines of the standard library's loggers into the same pipeline."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Of a library that we know to be discreet the message, else the part of it that is constant."""
+        """Of a library in `_PLAINSPOKEN` the message, else the part of it that is constant."""
         known = record.name.partition(".")[0] in _PLAINSPOKEN
         constant = record.msg if isinstance(record.msg, str) and record.args else ""
         message = record.getMessage() if known else constant
