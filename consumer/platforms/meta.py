@@ -63,7 +63,10 @@ STATES = {
 }  # fmt: skip
 """Limited Data Use: a state of the USA to Meta's number for it; 0 lets Meta find the place by the IP address."""
 
-BROWSER_ID = re.compile(r"fb\.\d\.\d{13}\.[^\s.]\S*", re.ASCII)
+FBC = re.compile(r"fb\.\d\.\d{13}\.[^\s.]\S*", re.ASCII)
+FBP = re.compile(
+    r"fb\.\d\.\d{13}\.\d+(?:\.(?:[\w-]{8}|\w{2}))?", re.ASCII
+)  # may end with a builder's appendix
 URL = re.compile(r"https?://[^\s/]\S*")
 CULPRIT = re.compile(rb"\$\['data'\]\[(\d{1,6})\]")
 LATEST_SECONDS = 10_000_000_000
@@ -150,7 +153,7 @@ def _user_data(conversion: Conversion) -> dict[str, object]:
         "client_ip_address": plain_ip(conversion.ip),
         "client_user_agent": conversion.user_agent.strip(),
         "fbc": _fbc(clicks, conversion.fbclid_at),
-        "fbp": fbp if BROWSER_ID.fullmatch(fbp) else "",
+        "fbp": fbp if FBP.fullmatch(fbp) else "",
     }
     return {**hashes, **{key: value for key, value in plain.items() if value}}
 
@@ -158,12 +161,10 @@ def _user_data(conversion: Conversion) -> dict[str, object]:
 def _fbc(clicks: Mapping[str, str], fbclid_at_ms: int) -> str:
     """The cookie, unless it is absent or of an older click; then made of the click id, as the cookie would be."""
     cookie, fbclid = clicks.get("fbc", ""), clicks.get("fbclid", "")
-    if BROWSER_ID.fullmatch(cookie) and (
-        not fbclid or f"{cookie.split('.', 3)[3]}.".startswith(f"{fbclid}.")
-    ):
+    if FBC.fullmatch(cookie) and (not fbclid or f"{cookie.split('.', 3)[3]}.".startswith(f"{fbclid}.")):
         return cookie
     made = f"fb.1.{fbclid_at_ms}.{fbclid}"
-    return made if BROWSER_ID.fullmatch(made) else ""
+    return made if FBC.fullmatch(made) else ""
 
 
 def _custom_data(conversion: Conversion) -> dict[str, object]:

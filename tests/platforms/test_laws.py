@@ -1,0 +1,223 @@
+"""What holds for every platform: written once, so that the next platform is held to it too."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
+from urllib.parse import parse_qsl, urlsplit
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from consumer.deliver.http import _revealed
+from consumer.emulators.contract import Access, Asked, Refused, Taken
+from consumer.emulators.platforms import STAND_INS
+from consumer.ingest.identity import Address, Customer, hashed
+from consumer.model import Conversion, EventName
+from consumer.money import exponent
+from consumer.platforms.contract import (
+    Accepted,
+    Account,
+    Later,
+    PerEvent,
+    Platform,
+    Reply,
+    Secret,
+    Throttled,
+    Transient,
+    Unconfirmed,
+    Unfit,
+    Verdict,
+)
+
+Make: TypeAlias = Callable[[Mapping[str, Any]], Conversion]
+Cases: TypeAlias = Callable[[str, str], list[dict[str, Any]]]
+
+BLIND = (Transient, Throttled, Later, Unconfirmed)
+"""Verdicts after which the same request is sent again."""
+TOKEN = "made-up-token"  # noqa: S105 (it opens nothing)
+CUSTOMER = Customer(
+    "Customer-42", "Jane.Doe@Shopper.Example", "+1 202 555 0143", "Jane", "Doerington", "female", "1990-02-28"
+)
+ADDRESS = Address("Springfield", "California", "90210", "US")
+RAW = (
+    b"shopper.example",
+    b"2025550143",
+    b"555 0143",
+    b"jane",
+    b"doerington",
+    b"1990-02-28",
+    b"19900228",
+    b"female",
+)
+CURRENCIES = ("USD", "EUR", "JPY", "KWD", "CLP", "BHD")
+amounts = st.integers(0, 10**12)
+texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
+items = st.fixed_dictionaries({"sku": texts, "quantity": st.integers(1, 1_000_000), "price_minor": amounts})
+parts = st.fixed_dictionaries(
+    {"currency": st.sampled_from(CURRENCIES), "value_minor": amounts, "items": st.lists(items, max_size=4)},
+    optional={
+        "event_name": st.sampled_from([str(name) for name in EventName]),
+        "ip": st.sampled_from(
+            ["", "unknown", "198.51.100.7", "fe80::1%eth0", " 2001:db8::1 ", "1.2.3.4, 5.6.7.8"]
+        ),
+        "user_agent": st.sampled_from(["", " ", "curl/8", "Mözilla \u2713"]),
+        "page_url": st.sampled_from(
+            ["", "about:blank", "/thanks", "https://", "http://shop.example", "https://a b"]
+        ),
+        "referrer_url": st.sampled_from(["", "https://search.example/", "android-app://com.example"]),
+        "fbclid_at": st.sampled_from([0, 1_789_990_000_000]),
+        "order_id": st.sampled_from(["", "1001", "Ö-1"]),
+        "sale_opt_out": st.booleans(),
+        "consent_region": st.sampled_from(["", "US", "US-CA", "us-tx", "US-NV", "DE", "DE-BY"]),
+        "event_time": st.integers(1_789_990_000_000, 1_790_000_000_000),
+        "order_only": st.booleans(),
+    },
+)
+odd_ids = st.sampled_from(
+    ["", " ", "IwAR0New", "fb.1.2.3", "fb.1.1780000000000.IwAR0Older", "fb.1.1780000000000.77", "é"]
+)
+
+
+def asked(platform: Platform, events: list[bytes]) -> tuple[Asked, Access]:
+    """A request of ours as the platform's emulator gets it, and who may write there."""
+    account = STAND_INS[platform.name].account
+    request = platform.request(Account(platform.base_url, account, Secret(TOKEN)), events)
+    url = urlsplit(request.url)
+    headers = {name.lower(): _revealed(value) for name, value in request.headers.items()}
+    query = dict(parse_qsl(url.query))
+    return Asked("POST", url.path, query, headers, request.body), Access(TOKEN, frozenset({account}))
+
+
+def answered(platform: Platform, told: Conversion) -> Taken | Refused | Unfit:
+    """What the emulator makes of a conversion at the time of its event."""
+    event = platform.event(told)
+    if isinstance(event, Unfit):
+        return event
+    return STAND_INS[platform.name].check(*asked(platform, [event]), told.event_time)
+
+
+def test_every_platform_is_whole(platform: Platform, cases: Cases) -> None:
+    """A platform has an emulator and cases of a purchase, of each event that it takes, of requests and of replies."""
+    assert platform.name in STAND_INS
+    assert (Path(__file__).parent / platform.name).is_dir()
+    told = {
+        row["given"].get("event_name", "purchase") for row in cases(platform.name, "event") if "event" in row
+    }
+    assert told == set(platform.events)
+    assert cases(platform.name, "request")
+
+
+def test_every_case_has_a_source(platform: Platform, cases: Cases) -> None:
+    """Each case says where it is from, and none is there twice under one name."""
+    for kind in ("event", "request", "reply"):
+        rows = cases(platform.name, kind)
+        assert all(row["source"] for row in rows)
+        assert len({row["name"] for row in rows}) == len(rows)
+
+
+def test_every_verdict_has_a_reply(platform: Platform, cases: Cases) -> None:
+    """For each kind of verdict that a platform's file uses there is a reply that means it."""
+    used = vars(sys.modules[platform.judge.__module__])
+    can_say = {kind.__name__ for kind in get_args(Verdict) if kind.__name__ in used}
+    assert {row["expect"]["verdict"] for row in cases(platform.name, "reply")} == can_say
+
+
+def test_every_known_code_is_meant(platform: Platform, cases: Cases) -> None:
+    """A code that no reply of ours has is unknown: the table of known ones isn't simply all there are."""
+    unknown = [row for row in cases(platform.name, "reply") if not row["expect"].get("known", True)]
+    assert unknown
+    assert platform.known_codes.isdisjoint(row["expect"]["code"] for row in unknown)
+
+
+@pytest.mark.parametrize("role", ["unknown_4xx", "unknown_5xx"])
+def test_unknown_errors(
+    platform: Platform, role: str, cases: Cases, reply: Callable[[Mapping[str, Any]], Reply]
+) -> None:
+    """An unknown 5xx is tried again; an unknown 4xx in the platform's own words is never sent again as it was."""
+    rows = [row for row in cases(platform.name, "reply") if row.get("role") == role]
+    assert rows
+    for row in rows:
+        again = isinstance(platform.judge(reply(row)), BLIND)
+        assert again is (role == "unknown_5xx"), row["name"]
+
+
+@given(status=st.integers(200, 599), body=st.binary(max_size=64), header=texts)
+def test_every_reply_is_judged(platform: Platform, status: int, body: bytes, header: str) -> None:
+    """Whatever comes back has a verdict; bytes that mean nothing are never taken for a success."""
+    headers = dict.fromkeys(("retry-after", "x-business-use-case-usage", "content-type"), header)
+    verdict = platform.judge(Reply(status, headers, body, 1_790_000_000_000))
+    assert isinstance(verdict, get_args(Verdict))
+    assert not isinstance(verdict, Accepted | PerEvent)
+
+
+def test_build_is_deterministic(platform: Platform, conversion: Make, cases: Cases) -> None:
+    """The same conversion gives the same bytes, so that a request sent again is the same one."""
+    for row in cases(platform.name, "event"):
+        once, again = platform.event(conversion(row["given"])), platform.event(conversion(row["given"]))
+        assert once == again
+        if isinstance(once, bytes):
+            assert asked(platform, [once]) == asked(platform, [once])
+
+
+def test_nothing_personal_is_raw(platform: Platform, conversion: Make) -> None:
+    """No e-mail, phone number, name or birthday of a customer stands in a request, but its hashes do."""
+    identity = hashed(CUSTOMER, ADDRESS)
+    event = platform.event(conversion({"identity": identity}))
+    assert isinstance(event, bytes)
+    request = asked(platform, [event])[0]
+    for text in RAW:
+        assert text not in request.body.lower()
+    assert identity["email"].encode() in request.body
+
+
+def test_secret_is_masked(platform: Platform) -> None:
+    """A request shows its secret neither in its URL nor when printed."""
+    request = platform.request(Account(platform.base_url, "1", Secret(TOKEN)), [b"{}"])
+    assert TOKEN not in f"{request} {request!r} {request.url}"
+    assert any(isinstance(value, Secret) for value in request.headers.values())
+
+
+@pytest.mark.parametrize("currency", CURRENCIES)
+@pytest.mark.parametrize("value_minor", [0, 1, 7, 10, 1999, 100_000, 123_456_789])
+def test_money_arrives(platform: Platform, conversion: Make, currency: str, value_minor: int) -> None:
+    """The platform reads the minor units that the customer paid, whatever the currency's decimals."""
+    told = conversion({"currency": currency, "value_minor": value_minor})
+    answer = answered(platform, told)
+    assert isinstance(answer, Taken), answer
+    assert (answer.events[0].value_minor, answer.events[0].currency) == (value_minor, currency)
+    assert exponent(currency) is not None
+
+
+@pytest.mark.parametrize("factor", [1_000, 1_000_000])
+def test_time_of_another_unit_is_unfit(platform: Platform, conversion: Make, factor: int) -> None:
+    """A time in microseconds or nanoseconds is refused here: at a platform it would refuse its whole batch."""
+    told = conversion({"event_time": 1_790_000_000_000 * factor})
+    assert isinstance(platform.event(told), Unfit)
+
+
+def test_emulator_takes_our_cases(platform: Platform, conversion: Make, cases: Cases) -> None:
+    """The emulator, written apart from the platform's file, takes all that the cases say we send."""
+    for row in cases(platform.name, "event"):
+        answer = answered(platform, conversion(row["given"]))
+        assert isinstance(answer, Unfit if "unfit" in row else Taken), (row["name"], answer)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(given=parts, keep=st.sets(st.integers(0, 30)), fbc=odd_ids, fbclid=odd_ids)
+def test_emulator_takes_what_we_build(
+    platform: Platform, conversion: Make, given: dict[str, Any], keep: set[int], fbc: str, fbclid: str
+) -> None:
+    """Whatever a conversion lacks or has oddly: what is built of it is taken, or nothing is built."""
+    name = given.get("event_name", "purchase")
+    if name not in platform.events:
+        given = {**given, "event_name": "purchase"}
+    whole = conversion(given)
+    told = msgspec.structs.replace(
+        whole,
+        identity={form: each for place, (form, each) in enumerate(whole.identity.items()) if place in keep},
+        click_ids={**whole.click_ids, "fbc": fbc, "fbclid": fbclid, "fbp": fbc},
+    )
+    assert isinstance(answered(platform, told), Taken | Unfit), answered(platform, told)
