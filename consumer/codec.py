@@ -4,7 +4,7 @@ A framed value is a zero byte, the id of the writer's schema (4 bytes, big-endia
 is read by `avro.py`; fastavro checks schemas and writes. No error text holds a value.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -19,9 +19,11 @@ from consumer.errors import Undecodable, Unmappable
 from consumer.model import Item
 
 T = TypeVar("T", bound=msgspec.Struct)
+Thing = TypeVar("Thing", bound=msgspec.Struct | Mapping[str, object])
 
 BODY_AT = 5
 _FRAME = Layout(">bi")
+_NAMED = ("record", "error", "enum", "fixed")
 
 
 def frame(schema_id: int, body: bytes) -> bytes:
@@ -71,6 +73,18 @@ def parse_schema(schema_json: str) -> Schema:
     return parsed
 
 
+def self_contained(schema_json: str, references: Iterable[str]) -> str:
+    """One text of a schema and of those whose types it names, given in the order of need. Raises Undecodable."""
+    names: dict[str, Schema] = {}
+    try:
+        for each in references:
+            fastavro.parse_schema(msgspec.json.decode(each), names)
+        parsed = fastavro.parse_schema(msgspec.json.decode(schema_json), names)
+    except Exception:  # noqa: BLE001 - what the library raises for a bad schema is not listed anywhere
+        raise Undecodable("the writer's schema or one that it refers to is not a valid Avro schema") from None
+    return msgspec.json.encode(_with_definitions(parsed, names, set())).decode()
+
+
 def read(reader: Reader, value: bytes, schema_id: int, at: int = BODY_AT) -> tuple[Any, int]:
     """What the reader makes of the bytes from `at`, and the position behind. Raises Undecodable, Unmappable."""
     try:
@@ -91,15 +105,15 @@ def check_end(value: bytes, end: int, schema_id: int) -> None:
         raise Undecodable(f"{problem}, by schema {schema_id}")
 
 
-class Encoder(Generic[T]):
-    """Structs of one type to framed bytes, by a schema whose fields are the type's."""
+class Encoder(Generic[Thing]):
+    """Structs of one type, or mappings, to framed bytes, by a schema whose fields are theirs."""
 
     def __init__(self, schema_json: str, schema_id: int) -> None:
         self._schema = _without_logical_types(parse_schema(schema_json))
         self._header = _FRAME.pack(0, schema_id)
         self.schema_id = schema_id
 
-    def __call__(self, thing: T) -> bytes:
+    def __call__(self, thing: Thing) -> bytes:
         """The framed bytes. Raises TypeError, without the value, for what doesn't fit the schema: a bug of ours."""
         buffer = BytesIO(self._header)
         buffer.seek(BODY_AT)
@@ -156,3 +170,22 @@ def _without_logical_types(schema: Schema) -> Schema:
     if isinstance(schema, dict):
         return {key: _without_logical_types(each) for key, each in schema.items() if key != "logicalType"}
     return schema
+
+
+def _with_definitions(schema: Schema, names: Mapping[str, Schema], defined: set[str]) -> Schema:
+    """The schema with each name's first use replaced by what it stands for, as Avro wants it of one text."""
+    if isinstance(schema, list):
+        return [_with_definitions(each, names, defined) for each in schema]
+    if isinstance(schema, str):
+        is_first = schema in names and schema not in defined
+        return _with_definitions(names[schema], names, defined) if is_first else schema
+    if not isinstance(schema, dict):
+        return schema
+    whole = {key: value for key, value in schema.items() if not key.startswith("__")}
+    if schema.get("type") in _NAMED:
+        defined.add(schema["name"])
+        whole.setdefault("namespace", schema["name"].rpartition(".")[0])
+    for key in ("type", "items", "values", "fields"):
+        if key in schema:
+            whole[key] = _with_definitions(schema[key], names, defined)
+    return whole
