@@ -4,6 +4,7 @@ What was seen once is on disk, so neither running nor restarting needs the regis
 know is never on disk: one that is starting may say so of any id.
 """
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from confluent_kafka.schema_registry import (
@@ -90,6 +91,8 @@ class SchemaStore:
         self._client = SchemaRegistryClient(
             {"url": settings.url, "timeout": settings.timeout_s, "max.retries": 0}
         )
+        # The client keeps strange replies as well, and would give them for ever.
+        self._forget: Callable[[], None] = self._client.clear_caches
         self._texts: dict[int, str] = {}
         self._misses: dict[int, Miss] = {}
         self._silent_until_s = float("-inf")
@@ -165,6 +168,7 @@ class SchemaStore:
         return text
 
     def _failed(self, schema_id: int, error: Exception) -> None:
+        self._forget()
         now_s = self._clock.monotonic_s()
         answered = isinstance(error, SchemaRegistryError)
         unknown = isinstance(error, SchemaRegistryError) and error.error_code == SCHEMA_UNKNOWN
@@ -203,6 +207,7 @@ class SchemaStore:
 
     def _problem(self, doing: str, error: Exception) -> Unreachable | Refused | ConfigurationError:
         """What to tell of a failed call. Of a strange reply the client raises whatever it stumbles over."""
+        self._forget()
         if not isinstance(error, SchemaRegistryError):
             why = type(error).__name__
             return Unreachable(
