@@ -27,18 +27,18 @@ _NAMED = ("record", "error", "enum", "fixed")
 
 
 def frame(schema_id: int, body: bytes) -> bytes:
-    """The wire format of a body.
+    r"""The wire format of a body.
 
     >>> frame(7, b"body")
-    b'\\x00\\x00\\x00\\x00\\x07body'
+    b'\x00\x00\x00\x00\x07body'
     """
     return _FRAME.pack(0, schema_id) + body
 
 
 def unframe(value: bytes) -> int:
-    """The id of the writer's schema; the body begins at `BODY_AT`. Raises Undecodable.
+    r"""The id of the writer's schema; the body begins at `BODY_AT`. Raises Undecodable.
 
-    >>> unframe(b'\\x00\\x00\\x00\\x00\\x07body')
+    >>> unframe(b'\x00\x00\x00\x00\x07body')
     7
     """
     if len(value) < BODY_AT:
