@@ -192,3 +192,16 @@ LONGER = {"type": "record", "name": "L", "fields": [*LIST["fields"], {"name": "n
 def test_resolution_rules(reader: object, writer: object, problems: list[str]) -> None:
     """Each rule of Avro's schema resolution, both ways round where it matters."""
     assert incompatibilities(record(reader), record(writer)) == problems
+
+
+def test_a_problem_in_a_union_does_not_hide_the_same_one_elsewhere() -> None:
+    """A pair of records is looked at anew where a union has turned it down."""
+
+    def pair(first: object) -> str:
+        fields = [{"name": "f", "type": first}, {"name": "g", "type": "L"}]
+        return json.dumps({"type": "record", "name": "R", "fields": fields})
+
+    assert incompatibilities(pair(["null", LONGER]), pair(LIST)) == [
+        "f was record, which the union lacks",
+        "g.n was added without a default",
+    ]

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from msgspec import Struct
 
-from consumer.codec import load_schema, parse_schema
+from consumer.codec import load_schema, parse_schema, self_contained
 from consumer.emulators.registry import RegistryThread
 from consumer.errors import (
     CapiError,
@@ -311,6 +311,18 @@ def test_references_of_references_become_one_text(url: str, subject: str, tmp_pa
     assert cached(tmp_path, schema_id).read_text() == text
 
 
+def test_a_field_may_be_named_as_its_type() -> None:
+    """Only a type's own definition counts as one, and names without a namespace stay so inside others."""
+    bare = '{"type": "enum", "name": "Colour", "symbols": ["RED"]}'
+    user = '{"type": "record", "name": "User", "fields": [{"name": "Colour", "type": "Colour"}]}'
+    box = '{"type": "record", "name": "a.Box", "fields": [{"name": "all", "type": {"type": "map", "values": "a.Bag"}}]}'
+    bag = '{"type": "record", "name": "a.Bag", "fields": [{"name": "Bag", "type": ["null", "a.Bag"]}]}'
+    assert _fields(self_contained(user, [bare])) == _fields(
+        user.replace('"type": "Colour"', f'"type": {bare}')
+    )
+    assert _fields(self_contained(box, [bag])) == _fields(box.replace('"a.Bag"', bag))
+
+
 def _fields(text: str) -> object:
     """What both spellings of a schema have in common."""
     parsed = parse_schema(text)
@@ -535,6 +547,7 @@ def test_a_verdict_stands_for_a_while_and_is_not_for_ever(scripted: Scripted, tm
     for _ in range(20):
         with pytest.raises(UnknownSchema):
             store.schema(7)
+        clock.s += 1
     assert len(scripted.asked) == 2
     scripted.reply = Reply(200, json.dumps({"schema": PLAIN}).encode())
     clock.s += UNKNOWN_AFTER_S
