@@ -1,10 +1,11 @@
 """What deliver counts, one destination at a time, in plain integers."""
 
-from typing import Literal
+from bisect import bisect_left
+from collections import Counter
 
 from msgspec import Struct
 
-BreakerState = Literal["closed", "open", "half_open"]
+from consumer.deliver.pace import BreakerState
 
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Upper bounds, inclusive, of the buckets of a request's latency; one more bucket holds what is slower."""
@@ -17,10 +18,10 @@ class DestinationSnapshot(Struct, frozen=True):
     platform's code that its file doesn't know; `letters` by reason; `resent`, conversions sent again after a crash or
     a time-out; `latency_counts[i]`, requests that took up to `LATENCY_BOUNDS_S[i]` and longer than the bound before,
     so it is one longer than the bounds; `latency_sum_s`, over all of them.
-    Of this moment: `in_flight` conversions sent and unanswered, `queued` conversions read and unsent, `lag` records
-    unread or unsettled, `oldest_age_s` of the oldest undelivered conversion (0 if none), `concurrency` requests allowed
-    at once, `partitions` assigned, `last_commit_ms` since the epoch (0 before the first), `token_read_ms` likewise,
-    when the credentials in use were read.
+    Of this moment: `in_flight` conversions read and not settled, `queued` those of them that no request holds, `lag`
+    records unread or unsettled, `oldest_age_s` of the oldest undelivered conversion (0 if none), `concurrency`
+    requests allowed at once, `partitions` assigned, `last_commit_ms` since the epoch (0 before the first),
+    `token_read_ms` likewise, when the credentials in use were read.
     """
 
     destination: str
@@ -43,3 +44,68 @@ class DestinationSnapshot(Struct, frozen=True):
     concurrency: int
     partitions: int
     token_read_ms: int = 0
+
+
+class DestinationTally:
+    """Counters of one destination: written by its threads, each counter by one of them, read by any."""
+
+    def __init__(self, destination: str, platform: str) -> None:
+        self.destination = destination
+        self.platform = platform
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.letters: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self.unknown_codes: Counter[str] = Counter()
+        self.latency_counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
+        self.latency_sum_s = 0.0
+        self.in_flight = 0
+        self.queued = 0
+        self.park_reason = ""
+        self.breaker: BreakerState = "closed"
+        self.lag = 0
+        self.oldest_age_s = 0.0
+        self.resent = 0
+        self.last_commit_ms = 0
+        self.concurrency = 0
+        self.partitions = 0
+        self.token_read_ms = 0
+
+    def ended(self, outcome: str, reason: str, letter: str) -> None:
+        """Count the outcome of a delivery, and its letter if it has one."""
+        self.outcomes[outcome, reason] += 1
+        if letter:
+            self.letters[letter] += 1
+
+    def replied(self, verdict: str, took_s: float) -> None:
+        """Count a request by what its reply meant."""
+        self.requests[verdict] += 1
+        self.latency_counts[bisect_left(LATENCY_BOUNDS_S, took_s)] += 1
+        self.latency_sum_s += took_s
+
+    def snapshot(self) -> DestinationSnapshot:
+        """A copy to export; may be taken from any thread."""
+        return DestinationSnapshot(
+            destination=self.destination,
+            platform=self.platform,
+            outcomes=dict(self.outcomes),
+            in_flight=self.in_flight,
+            queued=self.queued,
+            parked=bool(self.park_reason),
+            park_reason=self.park_reason,
+            breaker=self.breaker,
+            requests=dict(self.requests),
+            unknown_codes=dict(self.unknown_codes),
+            latency_counts=list(self.latency_counts),
+            latency_sum_s=self.latency_sum_s,
+            lag=self.lag,
+            oldest_age_s=self.oldest_age_s,
+            letters=dict(self.letters),
+            resent=self.resent,
+            last_commit_ms=self.last_commit_ms,
+            concurrency=self.concurrency,
+            partitions=self.partitions,
+            token_read_ms=self.token_read_ms,
+        )
+
+    def __repr__(self) -> str:
+        return f"<DestinationTally {self.destination}: {self.outcomes.total()} ended, {self.in_flight} in flight>"

@@ -1,0 +1,1 @@
+"""Conversions become deliveries, and each delivery ends with a receipt. Begin with `lane.py`."""

@@ -1,0 +1,67 @@
+"""The nouns of a lane: a delivery on its way, the group that it is sent with, and how it ended."""
+
+from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+from consumer.deliver.settle import Progress
+from consumer.model import Conversion, Outcome, Record
+
+
+class Now(NamedTuple):
+    """The time, both ways: wall time for stamps and windows, monotonic time for durations."""
+
+    ms: int
+    s: float
+
+
+class Delivery(Struct, eq=False):
+    """One conversion for one destination. `event` is its part of a request, ready; `deadline_ms` its window's end."""
+
+    record: Record
+    conversion: Conversion
+    progress: Progress
+    event: bytes
+    deadline_ms: int
+    attempts: int = 0
+    first_attempt_at_ms: int = 0
+    http_status: int = 0
+    code: str = ""
+
+
+class Group(Struct, eq=False):
+    """Deliveries that go in one request, and that stay together until a verdict parts them.
+
+    `failures` counts the transient ones in a row; `accepted_then` is how much the lane had delivered at the last one.
+    """
+
+    deliveries: list[Delivery]
+    failures: int = 0
+    accepted_then: int = 0
+    probe: bool = False
+    began_s: float = 0.0
+
+    @property
+    def deadline_ms(self) -> int:
+        """When the first window closes."""
+        return min(delivery.deadline_ms for delivery in self.deliveries)
+
+
+class Ended(Struct, frozen=True):
+    """The outcome of a delivery, to be made durable. `letter` is the letter's reason, "" if there is to be none."""
+
+    record: Record
+    conversion: Conversion | None
+    progress: Progress
+    outcome: Outcome
+    reason: str = ""
+    code: str = ""
+    http_status: int = 0
+    attempts: int = 0
+    first_attempt_at_ms: int = 0
+    letter: str = ""
+    why: str = ""
+
+
+Waiting: TypeAlias = float
+"""Seconds until a lane has something to do, unless something happens before."""

@@ -1,0 +1,330 @@
+"""A destination's lane: what is sent next, and what a verdict means. Every outcome of a delivery is on this page.
+
+    fresh ──► batch ──► request ──► verdict
+    accepted ........................ delivered
+    rejected, or a batch of one ..... rejected, with a letter
+    batch rejected .................. culprits and the rest apart if named, else halves
+    too large ....................... halves
+    throttled, transient ............ the same group again, later; split if it keeps failing while others pass
+    later ........................... again, at its own time
+    set-up fault .................... park: all stays, one small batch probes
+    unconfirmed ..................... again with the same event ids, or unknown with a letter: the setting decides
+    window closed before a request .. expired, with a letter
+
+Nothing here waits or does I/O: `next` says what to send, whoever sends it tells `done` what came of it.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from consumer.deliver.batch import Queue, halves, parted
+from consumer.deliver.delivery import Delivery, Ended, Group, Now, Waiting
+from consumer.deliver.pace import Breaker, BreakerState, Bucket, Concurrency
+from consumer.deliver.retry import ALONE_MAX_S, TOGETHER_MAX_S, Chance, wait_s
+from consumer.model import Outcome
+from consumer.platforms.contract import (
+    Accepted,
+    BatchRejected,
+    EventVerdict,
+    Later,
+    Limits,
+    PerEvent,
+    Rejected,
+    SetupFault,
+    Throttled,
+    TooLarge,
+    Transient,
+    Unconfirmed,
+    Verdict,
+)
+
+PROBE_MAX_EVENTS = 5
+PROBE_MIN_S = 5.0
+PROBE_MAX_S = 300.0
+RETRY_AFTER_MAX_S = 3_600.0
+"""Longer than this nobody is taken at their word: the wait may have been a mistake, or over long since."""
+
+Next: TypeAlias = Group | Waiting | None
+
+
+class LaneRules(Struct, frozen=True):
+    """What the destination's settings and its platform say."""
+
+    limits: Limits
+    batch_max_events: int
+    linger_s: float
+    concurrency_max_requests: int
+    resend_unconfirmed: bool
+
+
+class Lane:
+    """The deliveries of one destination. Used by one thread; a few properties are read by others."""
+
+    def __init__(self, name: str, rules: LaneRules, chance: Chance) -> None:
+        self.name = name
+        self._rules = rules
+        self._chance = chance
+        events_max = min(rules.batch_max_events, rules.limits.events_max)
+        self._queue = Queue(events_max, rules.limits.bytes_max, rules.linger_s)
+        self._concurrency = Concurrency(rules.concurrency_max_requests)
+        self._breaker = Breaker(chance)
+        self._bucket = Bucket(rules.limits.requests_per_s)
+        self._under_way: set[Group] = set()
+        self._not_before_s = 0.0
+        self._throttles = 0
+        self._accepted = 0
+        self._ended: list[Ended] = []
+        self._probe_at_s = 0.0
+        self._probes = 0
+        self.fault: SetupFault | None = None
+        self.resent = 0
+
+    def add(self, deliveries: Sequence[tuple[Delivery, int]], now: Now) -> None:
+        """Take deliveries in, each with the time (epoch ms) before which it can't be sent."""
+        for delivery, not_before_ms in deliveries:
+            self._queue.add(delivery, not_before_ms, now)
+
+    def share(self, part: float) -> None:
+        """How much (0 to 1) of the platform's rate this process may use."""
+        self._bucket.share(part)
+
+    def next(self, now: Now) -> Next:
+        """A group to send now, else seconds until there may be one, None if only news can bring one."""
+        if self.fault is not None:
+            return self._next_probe(now)
+        closed_s = self._closed_s(now)
+        if closed_s is None or closed_s > 0:
+            return closed_s
+        while (group := self._queue.take(now)) is not None:
+            if self._alive(group, now):
+                return self._begin(group, now)
+        return self._queue.wait_s(now)
+
+    def _next_probe(self, now: Now) -> Next:
+        if self._under_way:
+            return None
+        if now.s < self._probe_at_s:
+            return self._probe_at_s - now.s
+        while (group := self._queue.take(now, events_max=PROBE_MAX_EVENTS, flush=True)) is not None:
+            if self._alive(group, now):
+                group.probe = True
+                return self._begin(group, now)
+        return self._queue.wait_s(now)
+
+    def _closed_s(self, now: Now) -> float | None:
+        """Seconds for which nothing may be sent; None while only a reply can change that."""
+        if len(self._under_way) >= self._concurrency.limit:
+            return None
+        if now.s < self._not_before_s:
+            return self._not_before_s - now.s
+        broken_s = self._breaker.wait_s(now.s, len(self._under_way))
+        return broken_s if broken_s is None or broken_s > 0 else self._bucket.wait_s(now.s)
+
+    def _alive(self, group: Group, now: Now) -> bool:
+        """Keep in the group what is still ours and still in time; whether anything is left."""
+        kept = []
+        for delivery in group.deliveries:
+            if delivery.progress.lost or delivery.progress.leaving:
+                continue
+            if delivery.deadline_ms <= now.ms:
+                self._end(delivery, Outcome.EXPIRED, letter="expired", why="the platform's window closed")
+            else:
+                kept.append(delivery)
+        group.deliveries = kept
+        return bool(kept)
+
+    def _begin(self, group: Group, now: Now) -> Group:
+        self._under_way.add(group)
+        self._bucket.take()
+        group.began_s = now.s
+        for delivery in group.deliveries:
+            delivery.attempts += 1
+            delivery.first_attempt_at_ms = delivery.first_attempt_at_ms or now.ms
+        return group
+
+    def done(  # noqa: C901 (one arm a verdict)
+        self, group: Group, verdict: Verdict, http_status: int, now: Now
+    ) -> None:
+        """What came of a group that `next` gave. `http_status` is 0 if there was no reply."""
+        self._probe_judged(group, verdict, now)
+        self._feel(group, verdict, now)
+        self._under_way.discard(group)
+        for delivery in group.deliveries:
+            delivery.http_status = http_status
+            delivery.code = getattr(verdict, "code", "")
+        match verdict:
+            case Accepted():
+                self._deliver(group.deliveries)
+            case PerEvent(verdicts):
+                self._each(group, verdicts, now)
+            case BatchRejected(code, why, culprits):
+                self._rejected(group, Rejected(code, why), culprits)
+            case TooLarge(code) if len(group.deliveries) == 1:
+                self._reject(group.deliveries[0], Rejected(code, "too large, even alone"))
+            case TooLarge():
+                self._split(group)
+            case Throttled(_, after_s):
+                self._throttled(group, after_s, now)
+            case Transient(_, after_s):
+                self._hold_back(after_s, now)
+                self._again(group, after_s, now)
+            case Later(_, after_s):
+                self._queue.wait(group, now.s + after_s)
+            case SetupFault():
+                self._queue.put(group)
+            case Unconfirmed():
+                self._unconfirmed(group, now)
+
+    def _feel(self, group: Group, verdict: Verdict, now: Now) -> None:
+        """What the verdict says of the platform's health; a fault of ours says nothing of it."""
+        match verdict:
+            case Transient() | Unconfirmed():
+                self._breaker.failed(now.s)
+                self._concurrency.failed(group.began_s, now.s)
+            case Throttled():
+                self._breaker.succeeded()
+                self._concurrency.failed(group.began_s, now.s)
+            case SetupFault():
+                pass
+            case _:
+                self._throttles = 0
+                self._breaker.succeeded()
+                self._concurrency.succeeded(now.s - group.began_s, len(self._under_way))
+
+    def _each(self, group: Group, verdicts: tuple[EventVerdict, ...], now: Now) -> None:
+        if len(verdicts) != len(group.deliveries):
+            self._unconfirmed(group, now)
+            return
+        for delivery, verdict in zip(group.deliveries, verdicts, strict=True):
+            match verdict:
+                case Accepted():
+                    self._deliver([delivery])
+                case Rejected():
+                    self._reject(delivery, verdict)
+                case Later(code, after_s):
+                    delivery.code = code
+                    self._queue.wait(parted(group, [delivery]), now.s + after_s)
+
+    def _rejected(self, group: Group, verdict: Rejected, culprits: tuple[int, ...]) -> None:
+        """Find the culprits: the indices named may be wrong, so even they are asked about once more, apart."""
+        deliveries = group.deliveries
+        named = {index for index in culprits if index < len(deliveries)}
+        if len(deliveries) == 1:
+            self._reject(deliveries[0], verdict)
+        elif not named or len(named) == len(deliveries):
+            self._split(group)
+        else:
+            self._queue.put(parted(group, [deliveries[index] for index in sorted(named)]))
+            rest = [delivery for index, delivery in enumerate(deliveries) if index not in named]
+            self._queue.put(parted(group, rest))
+
+    def _split(self, group: Group) -> None:
+        for half in halves(group):
+            self._queue.put(half)
+
+    def _throttled(self, group: Group, after_s: float | None, now: Now) -> None:
+        self._throttles += 1
+        asked_s = wait_s(self._throttles, TOGETHER_MAX_S, self._chance) if after_s is None else after_s
+        self._hold_back(asked_s, now)
+        self._queue.wait(group, self._not_before_s)
+
+    def _hold_back(self, after_s: float | None, now: Now) -> None:
+        """The platform asked for silence: nothing at all is sent."""
+        if after_s is not None:
+            self._not_before_s = max(self._not_before_s, now.s + min(after_s, RETRY_AFTER_MAX_S))
+
+    def _again(self, group: Group, after_s: float | None, now: Now) -> None:
+        """The same group, later. One that fails while others pass is at fault itself: it is taken apart."""
+        group.failures += 1
+        others_pass = group.failures > 1 and self._accepted > group.accepted_then
+        group.accepted_then = self._accepted
+        most_s = ALONE_MAX_S if others_pass and len(group.deliveries) == 1 else TOGETHER_MAX_S
+        parts = (
+            halves(group) if others_pass and len(group.deliveries) > 1 else (parted(group, group.deliveries),)
+        )
+        for part in parts:
+            waits_s = wait_s(group.failures, most_s, self._chance)
+            self._queue.wait(part, now.s + max(waits_s, min(after_s or 0.0, RETRY_AFTER_MAX_S)))
+
+    def _unconfirmed(self, group: Group, now: Now) -> None:
+        if self._rules.resend_unconfirmed:
+            self.resent += len(group.deliveries)
+            self._again(group, None, now)
+            return
+        for delivery in group.deliveries:
+            self._end(delivery, Outcome.UNKNOWN, letter="unknown", why="sent, and no reply came")
+
+    def _probe_judged(self, group: Group, verdict: Verdict, now: Now) -> None:
+        """Park on a set-up fault; go on once a probe was answered as by a platform that knows us."""
+        match verdict:
+            case SetupFault() if self.fault is None:
+                self.fault, self._probes = verdict, 0
+                self._probe_at_s = now.s + PROBE_MIN_S
+            case SetupFault() | Throttled() | Transient() | Unconfirmed():
+                if group.probe:
+                    self._probes += 1
+                    self._probe_at_s = now.s + min(PROBE_MAX_S, PROBE_MIN_S * 2.0 ** min(self._probes, 30))
+            case _:
+                if group.probe:
+                    self.fault = None
+        group.probe = False
+
+    def credentials_changed(self, now: Now) -> None:
+        """Someone did something about it: probe at once."""
+        self._probe_at_s = now.s
+
+    def _deliver(self, deliveries: Sequence[Delivery]) -> None:
+        self._accepted += len(deliveries)
+        for delivery in deliveries:
+            delivery.code = ""
+            self._end(delivery, Outcome.DELIVERED)
+
+    def _reject(self, delivery: Delivery, verdict: Rejected) -> None:
+        delivery.code = verdict.code
+        self._end(delivery, Outcome.REJECTED, letter="rejected", why=verdict.why)
+
+    def _end(self, delivery: Delivery, outcome: Outcome, *, letter: str = "", why: str = "") -> None:
+        ended = Ended(
+            record=delivery.record,
+            conversion=delivery.conversion,
+            progress=delivery.progress,
+            outcome=outcome,
+            reason=letter,
+            code=delivery.code,
+            http_status=delivery.http_status,
+            attempts=delivery.attempts,
+            first_attempt_at_ms=delivery.first_attempt_at_ms,
+            letter=letter,
+            why=why,
+        )
+        self._ended.append(ended)
+
+    def take_ended(self) -> list[Ended]:
+        """The outcomes since the last call."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def under_way(self) -> list[Group]:
+        """The groups whose verdict is awaited; may be called from any thread."""
+        return list(self._under_way)
+
+    @property
+    def queued(self) -> int:
+        """Deliveries that are not under way."""
+        return len(self._queue)
+
+    @property
+    def breaker(self) -> BreakerState:
+        """Whether requests go out."""
+        return self._breaker.state
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that may be under way at once, now."""
+        return self._concurrency.limit
+
+    def __repr__(self) -> str:
+        state = "parked" if self.fault is not None else self.breaker
+        return f"<Lane {self.name}: {len(self._under_way)} sending, {len(self._queue)} queued, {state}>"

@@ -1,0 +1,175 @@
+"""The lane's shell: sends what the lane gives, tells it what came back, and hands on what ended."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from consumer.clock import Clock
+from consumer.deliver.delivery import Delivery, Ended, Group, Now
+from consumer.deliver.http import Answer, NoReply, NotSent
+from consumer.deliver.lane import Lane
+from consumer.deliver.pace import BreakerState
+from consumer.deliver.tally import DestinationTally
+from consumer.platforms.contract import Account, Platform, Reply, Request, Transient, Unconfirmed, Verdict
+
+HandOver: TypeAlias = Callable[[list[Ended]], None]
+"""Takes outcomes; called in the sender's event loop, must not block."""
+
+
+class Posts(Protocol):
+    """Something that sends requests."""
+
+    async def post(self, request: Request, timeout_s: float) -> Answer:
+        """Send it, once."""
+        ...
+
+
+class Sender:
+    """One destination's requests, in the event loop that `run` runs in. `add_soon`, `renew` and `stop` may come from anywhere.
+
+    After `stop` no request is begun; `run` ends with the last reply, and `finished` is set.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        platform: Platform,
+        account: Account,
+        http: Posts,
+        clock: Clock,
+        tally: DestinationTally,
+        *,
+        request_timeout_s: float,
+    ) -> None:
+        self.lane = lane
+        self.finished = threading.Event()
+        self._platform = platform
+        self._account = account
+        self._http = http
+        self._clock = clock
+        self._tally = tally
+        self._request_timeout_s = request_timeout_s
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._stopping = False
+        self._hand_over: HandOver = _nobody
+        self._log = structlog.get_logger("deliver").bind(destination=lane.name, platform=platform.name)
+
+    def begin(self, hand_over: HandOver) -> None:
+        """Name who takes the outcomes, before the first delivery."""
+        self._hand_over = hand_over
+
+    async def run(self) -> None:
+        """Send until stopped. Waits for every request under way; cancelled, it gives them up."""
+        try:
+            async with asyncio.TaskGroup() as requests:
+                while not self._stopping:
+                    self._news.clear()
+                    following = self.lane.next(self._now())
+                    self._ended()
+                    if isinstance(following, Group):
+                        requests.create_task(self._send(following))
+                    else:
+                        await self._wait(following)
+        finally:
+            self.finished.set()
+
+    async def _wait(self, most_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(most_s):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def _send(self, group: Group) -> None:
+        request = self._platform.request(self._account, [delivery.event for delivery in group.deliveries])
+        answer = await self._http.post(request, self._request_timeout_s)
+        verdict = self._judge(answer)
+        now = self._now()
+        self._count(verdict, now.s - group.began_s)
+        fault = self.lane.fault
+        self.lane.done(group, verdict, answer.status if isinstance(answer, Reply) else 0, now)
+        if self.lane.fault is not fault:
+            self._tell_parked()
+        self._ended()
+        self._news.set()
+
+    def _judge(self, answer: Answer) -> Verdict:
+        match answer:
+            case Reply():
+                return self._platform.judge(answer)
+            case NotSent(code):
+                return Transient(code)
+            case NoReply(code):
+                return Unconfirmed(code)
+
+    def _count(self, verdict: Verdict, took_s: float) -> None:
+        self._tally.replied(type(verdict).__name__, took_s)
+        code = getattr(verdict, "code", "")
+        if code and code not in self._platform.known_codes and not isinstance(verdict, Unconfirmed):
+            self._tally.unknown_codes[code] += 1
+        self._tally.resent = self.lane.resent
+        self._look()
+
+    def _look(self) -> None:
+        breaker: BreakerState = self.lane.breaker
+        self._tally.breaker = breaker
+        self._tally.concurrency = self.lane.concurrency
+        self._tally.queued = self.lane.queued
+
+    def _tell_parked(self) -> None:
+        fault = self.lane.fault
+        if fault is None:
+            self._tally.park_reason = ""
+            self._log.info("destination_resumed")
+        else:
+            self._tally.park_reason = f"{fault.code}: {fault.why}"
+            self._log.error("destination_parked", code=fault.code, reason=fault.why)
+
+    def _ended(self) -> None:
+        if ended := self.lane.take_ended():
+            self._hand_over(ended)
+
+    def add_soon(self, deliveries: Sequence[tuple[Delivery, int]]) -> None:
+        """Take deliveries in, each with the time (epoch ms) before which it can't be sent."""
+        self._loop.call_soon_threadsafe(self._add, deliveries)
+
+    def _add(self, deliveries: Sequence[tuple[Delivery, int]]) -> None:
+        self.lane.add(deliveries, self._now())
+        self._look()
+        self._news.set()
+
+    def renew(self, account: Account) -> None:
+        """Use other credentials from now on."""
+        self._loop.call_soon_threadsafe(self._renew, account)
+
+    def _renew(self, account: Account) -> None:
+        self._account = account
+        self.lane.credentials_changed(self._now())
+        self._news.set()
+
+    def share(self, part: float) -> None:
+        """How much (0 to 1) of the platform's rate this process may use."""
+        self._loop.call_soon_threadsafe(self.lane.share, part)
+
+    def stop(self) -> None:
+        """Begin no more requests."""
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._news.set()
+
+    def _now(self) -> Now:
+        return Now(self._clock.now_ms(), self._clock.monotonic_s())
+
+    def __repr__(self) -> str:
+        return f"<Sender {self.lane!r}>"
+
+
+def _nobody(_: list[Ended]) -> None:
+    message = "begin the sender before it sends"
+    raise RuntimeError(message)
