@@ -46,8 +46,10 @@ class OffsetsVanished(CapiError):
 
 def settle_start(
     kafka: KafkaSettings, control_topic: str, group: str, topics: Sequence[str], start: str, now_ms: int
-) -> None:
+) -> GroupStart | None:
     """Give a group without offsets its start. Call it before subscribing; two callers at once agree.
+
+    Returns the decision on record, None for a group whose offsets were committed by other means.
 
     `start` is `earliest`, `now` or an RFC 3339 time. Raises OffsetsVanished, ConfigurationError, Unreachable, Refused.
     """
@@ -59,7 +61,7 @@ def settle_start(
         missing = [at for at in partitions if at not in reader.committed(partitions)]
         decided = recorded(reader, control_topic, group)
         if not missing:
-            return
+            return decided
         if decided is None and len(missing) == len(partitions):
             decision = GroupStart(group, start, now_ms, _offsets(reader, partitions, start))
             _record(kafka, control_topic, decision)
@@ -68,6 +70,7 @@ def settle_start(
             raise OffsetsVanished(group, missing)
         _commit(reader, decided, missing)
         _record(kafka, control_topic, _as_committed(decided))
+        return decided
     finally:
         reader.close()
 

@@ -27,7 +27,9 @@ from consumer.state.overlay import Overlay
 
 T0_MS = 1_790_000_000_000
 DAY_MS = 86_400_000
-GRANTED = Consent(ads=ConsentState.GRANTED, analytics=ConsentState.GRANTED, personalisation=ConsentState.GRANTED)
+GRANTED = Consent(
+    ads=ConsentState.GRANTED, analytics=ConsentState.GRANTED, personalisation=ConsentState.GRANTED
+)
 RULES = Rules(
     purchase_states=frozenset({"PAID"}),
     wait_ms=60_000,
@@ -74,7 +76,9 @@ class Shop:
         """An order record, `at_s` seconds after the shop opened."""
         at_ms = T0_MS + int(at_s * 1000)
         paid_ms = at_ms if paid_at_ms is None else paid_at_ms
-        head = OrderHead(order_id, checkout_id, status, at_ms, T0_MS, paid_ms, currency, total, event_id, rest)
+        head = OrderHead(
+            order_id, checkout_id, status, at_ms, T0_MS, paid_ms, currency, total, event_id, rest
+        )
         money = Money(currency=currency, grand_total_minor=total)
         record = self._record("orders", at_ms)
         place = location or Location(country="DE")

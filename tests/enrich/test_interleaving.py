@@ -22,7 +22,9 @@ def steps(draw: st.DrawFn) -> dict[str, Any]:
         "step": draw(st.sampled_from(["STARTED", "CONTACT", "PAYMENT", "COMPLETED"])),
         "checkout_id": draw(CHECKOUTS),
         "at_s": draw(TIMES_S),
-        "browser": draw(st.dictionaries(st.sampled_from(["fbp", "fbclid", "ip"]), st.sampled_from(["x", "y"]))),
+        "browser": draw(
+            st.dictionaries(st.sampled_from(["fbp", "fbclid", "ip"]), st.sampled_from(["x", "y"]))
+        ),
         "identity": draw(st.dictionaries(st.sampled_from(["em", "ph"]), st.sampled_from(["h1", "h2"]))),
         "consent": Consent(ads=draw(STATES), at_ms=0),
     }

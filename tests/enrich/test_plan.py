@@ -19,7 +19,11 @@ DENIED = Consent(ads=ConsentState.DENIED)
 def test_purchase_of_completed_checkout_is_joined_at_once(shop: Shop, told: Told) -> None:
     """An order whose checkout is completed leaves with its click ids, browser and identity."""
     shop.plan(
-        shop.step("STARTED", browser={"fbclid": "click", "ip": "192.0.2.1", "user_agent": "UA"}, identity={"em": "h1"}),
+        shop.step(
+            "STARTED",
+            browser={"fbclid": "click", "ip": "192.0.2.1", "user_agent": "UA"},
+            identity={"em": "h1"},
+        ),
         shop.step("COMPLETED", at_s=90, identity={"ph": "h2"}),
     )
     (purchase,) = told(shop.plan(shop.order(identity={"em": "h3"})))
@@ -32,7 +36,10 @@ def test_purchase_of_completed_checkout_is_joined_at_once(shop: Shop, told: Told
 def test_order_before_its_checkout_waits_for_completion(shop: Shop, told: Told) -> None:
     """An order that comes first is joined when its checkout completes, with what the checkout knew by then."""
     assert shop.plan(shop.order()) == [Waits()]
-    assert told(shop.plan(shop.step("PAYMENT", at_s=95, browser={"fbp": "b"})))[0].event_name == "add_payment_info"
+    assert (
+        told(shop.plan(shop.step("PAYMENT", at_s=95, browser={"fbp": "b"})))[0].event_name
+        == "add_payment_info"
+    )
     purchase, kept = shop.plan(shop.step("COMPLETED", at_s=99))
     assert isinstance(purchase, Converted)
     assert (purchase.conversion.order_id, purchase.conversion.click_ids) == ("o1", {"fbp": "b"})
@@ -129,7 +136,11 @@ def test_future_step_is_a_letter_and_leaves_no_context(shop: Shop) -> None:
     """A step of 2099 moves no stream time and can't win every later merge."""
     (planned,) = shop.plan(shop.step("STARTED", at_s=73 * 365 * DAY_S))
     assert isinstance(planned, Refused)
-    assert (planned.reason, shop.memory.context("c1"), shop.memory.time.checkouts_ms) == ("future_time", None, 0)
+    assert (planned.reason, shop.memory.context("c1"), shop.memory.time.checkouts_ms) == (
+        "future_time",
+        None,
+        0,
+    )
 
 
 def test_same_record_again_is_a_reread(shop: Shop) -> None:
@@ -179,7 +190,13 @@ def test_denied_consent_leaves_nothing_personal(shop: Shop, told: Told) -> None:
     browser = {"fbp": "b", "ip": "192.0.2.1", "user_agent": "UA", "page_url": "https://s.example/a?email=x#y"}
     shop.plan(shop.step("CONTACT", browser=browser, identity={"em": "h"}))
     (event,) = told(shop.plan(shop.step("PAYMENT", at_s=20, consent=DENIED)))
-    assert (event.identity, event.click_ids, event.ip, event.user_agent, event.fbclid_at) == ({}, {}, "", "", 0)
+    assert (event.identity, event.click_ids, event.ip, event.user_agent, event.fbclid_at) == (
+        {},
+        {},
+        "",
+        "",
+        0,
+    )
     assert (event.page_url, event.consent_ads) == ("https://s.example/a", "DENIED")
     context = shop.memory.context("c1")
     assert (set(context.browser), context.identity) == ({"page_url"}, {})
@@ -210,7 +227,9 @@ def test_places_of_two_countries_are_not_mixed(shop: Shop, told: Told) -> None:
     assert (purchase.country, purchase.city, purchase.postal_code) == ("FR", "Lyon", "")
 
 
-def test_too_large_conversion_is_a_letter_and_may_come_again(open_shop: Callable[..., Shop], told: Told) -> None:
+def test_too_large_conversion_is_a_letter_and_may_come_again(
+    open_shop: Callable[..., Shop], told: Told
+) -> None:
     """A refused order claims nothing: its event id is free for a smaller one."""
     shop = open_shop(conversion_max_bytes=2_000)
     (planned,) = shop.plan(shop.order(checkout_id="", items=(Item("s" * 3_000, 1, 1),)))
@@ -230,5 +249,8 @@ def test_too_large_context_is_left_out_of_a_conversion(open_shop: Callable[..., 
 def test_time_beyond_now_moves_no_stream_time(shop: Shop, told: Told) -> None:
     """An order updated in 2099 still waits, and ends no other's wait."""
     shop.plan(shop.order("o1"), shop.order("o2", "c2", at_s=73 * 365 * DAY_S, paid_at_ms=shop.now_ms))
-    assert (shop.memory.waiting, shop.memory.time.orders_ms) == (2, shop.order(at_s=100).told.head.updated_at_ms)
+    assert (shop.memory.waiting, shop.memory.time.orders_ms) == (
+        2,
+        shop.order(at_s=100).told.head.updated_at_ms,
+    )
     assert len(told(shop.wait(61))) == 2
