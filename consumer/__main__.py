@@ -1,0 +1,5 @@
+"""`python -m consumer` is `capi`."""
+
+from consumer.cli import main
+
+main()
