@@ -24,6 +24,12 @@ def parted(group: Group, deliveries: list[Delivery]) -> Group:
     return Group(deliveries, failures=group.failures, accepted_then=group.accepted_then)
 
 
+def _ours(group: Group) -> Group | None:
+    """The group without what is lost; None if nothing is left."""
+    kept = [delivery for delivery in group.deliveries if not delivery.progress.lost]
+    return parted(group, kept) if kept else None
+
+
 class Queue:
     """All that is not under way. `len` counts deliveries."""
 
@@ -103,6 +109,23 @@ class Queue:
             batch.append(heapq.heappop(self._fresh)[2])
         self._fresh_since_s = now.s
         return batch
+
+    def drop_lost(self) -> None:
+        """Forget the deliveries of partitions that are another's now."""
+        self._fresh = [entry for entry in self._fresh if not entry[2].progress.lost]
+        self._held = [entry for entry in self._held if not entry[2].progress.lost]
+        self._ready = [
+            (kept.deadline_ms, number, kept) for _, number, group in self._ready if (kept := _ours(group))
+        ]
+        self._waiting = [
+            (until_s, number, kept) for until_s, number, group in self._waiting if (kept := _ours(group))
+        ]
+        heapq.heapify(self._fresh)
+        heapq.heapify(self._held)
+        heapq.heapify(self._ready)
+        heapq.heapify(self._waiting)
+        grouped = [group for _, _, group in self._ready] + [group for _, _, group in self._waiting]
+        self._length = len(self._fresh) + len(self._held) + sum(len(group.deliveries) for group in grouped)
 
     def wait_s(self, now: Now) -> Waiting | None:
         """Seconds until something is ready by time alone; None if nothing is here."""

@@ -86,6 +86,10 @@ class Lane:
         for delivery, not_before_ms in deliveries:
             self._queue.add(delivery, not_before_ms, now)
 
+    def forget_lost(self) -> None:
+        """Let go of what is queued for partitions that are another's now."""
+        self._queue.drop_lost()
+
     def share(self, part: float) -> None:
         """How much (0 to 1) of the platform's rate this process may use."""
         self._bucket.share(part)

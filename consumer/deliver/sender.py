@@ -28,7 +28,7 @@ class Posts(Protocol):
 
 
 class Sender:
-    """One destination's requests, in the event loop that `run` runs in. `add_soon`, `renew` and `stop` may come from anywhere.
+    """One destination's requests, in the event loop that it was made in. What changes it may come from any thread.
 
     After `stop` no request is begun; `run` ends with the last reply, and `finished` is set.
     """
@@ -141,6 +141,23 @@ class Sender:
         self.lane.add(deliveries, self._now())
         self._look()
         self._news.set()
+
+    def forget_lost(self) -> None:
+        """Let go of what is queued for partitions that are another's now."""
+        self._loop.call_soon_threadsafe(self._forget_lost)
+
+    def _forget_lost(self) -> None:
+        self.lane.forget_lost()
+        self._look()
+
+    def sync(self, timeout_s: float) -> bool:
+        """Wait, from another thread, until all that was said before is heard; False if that took too long.
+
+        A partition marked as leaving or lost before has no request begun for it after.
+        """
+        heard = threading.Event()
+        self._loop.call_soon_threadsafe(heard.set)
+        return heard.wait(timeout_s)
 
     def renew(self, account: Account) -> None:
         """Use other credentials from now on."""
