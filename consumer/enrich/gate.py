@@ -6,8 +6,11 @@ from consumer.model import OrderHead
 from consumer.money import exponent
 
 STATES = frozenset(
-    "pending authorized partially_paid paid fulfilled partially_fulfilled shipped delivered completed "
-    "cancelled refunded partially_refunded voided expired failed on_hold draft".split()
+    {
+        *("pending", "authorized", "partially_paid", "paid", "fulfilled", "partially_fulfilled", "shipped"),
+        *("delivered", "completed", "cancelled", "refunded", "partially_refunded", "voided", "expired"),
+        *("failed", "on_hold", "draft"),
+    }
 )
 """States that have a filter reason of their own; all others share `state_other`, so that reasons stay few."""
 

@@ -9,7 +9,6 @@ from consumer.enrich.planned import Converted, Refused, Waits
 from consumer.enrich.rules import Rules
 from consumer.model import Conversion, Order, Origin
 
-
 TOO_LARGE = Refused("too_large", "the order is larger than the topics of conversions and state take")
 
 

@@ -1,6 +1,7 @@
 """Enrich as a role of the process: connect, check, turn until told to stop, close."""
 
 import threading
+from contextlib import ExitStack
 
 import structlog
 
@@ -50,7 +51,6 @@ class EnrichLoop:
         and OffsetOutOfRange where an operator must decide; Fenced if another process has our id.
         """
         ground = check(self._settings)
-        self._settle(ground)
         owner = Owner(ground.cluster_id, self._settings.topics.prefix, ground.partitions)
         folder = StateFolder(self._settings.state.dir, owner)
         try:
@@ -77,25 +77,31 @@ class EnrichLoop:
         transactions = Transactions(
             self._settings.kafka, transactional_id, ground, self._clock, self.tally, self._on_step
         )
-        reader = Reader(
-            self._settings.kafka,
-            self._group,
-            instance_id=self._settings.instance_id,
-            assignor="range",
-            eof=True,
-            client_id=transactional_id,
-        )
-        try:
+        with ExitStack() as closing:
+            closing.callback(transactions.close)
+            # First of all: this ends what a killed predecessor left open, and no offset is told before that.
             transactions.open()
+            self._settle(ground)
+            reader = Reader(
+                self._settings.kafka,
+                self._group,
+                instance_id=self._settings.instance_id,
+                assignor="range",
+                eof=True,
+                client_id=transactional_id,
+            )
+            closing.callback(reader.close)
+            closing.callback(pairs.close)
             cycle = Cycle(ground, reader, pairs, transactions, self._clock, self.tally)
             cycle.join()
             while not stop.is_set():
                 self._beat_s = self._clock.monotonic_s()
                 cycle.turn()
-        finally:
-            pairs.close()
-            reader.close()
-            transactions.close()
+
+    @property
+    def name(self) -> str:
+        """As the health page calls it."""
+        return "enrich"
 
     @property
     def heartbeat_s(self) -> float:
@@ -104,9 +110,9 @@ class EnrichLoop:
 
     @property
     def ready(self) -> bool:
-        """It holds partitions, and all of them are restored."""
+        """The group gave it its partitions, perhaps none, and all of them are restored."""
         pairs = self._pairs
-        return pairs is not None and 0 < len(pairs.held) == len(pairs.active)
+        return pairs is not None and pairs.was_assigned and len(pairs.held) == len(pairs.active)
 
     def status(self) -> dict[str, object]:
         """Assignment, restore left, lag, last commit: for people and probes."""

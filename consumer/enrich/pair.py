@@ -157,4 +157,5 @@ class Pair:
 
     def __repr__(self) -> str:
         state = "restoring" if self.memory is None else f"{self.memory.waiting} waiting"
-        return f"<Pair {self.number}: {state}, {len(self._orders)} orders and {len(self._checkouts)} checkouts buffered>"
+        buffered = f"{len(self._orders)} orders and {len(self._checkouts)} checkouts buffered"
+        return f"<Pair {self.number}: {state}, {buffered}>"

@@ -45,6 +45,7 @@ class Pairs:
         self._restore: Restore | None = None
         self.held: dict[int, Pair] = {}
         self.moved_aside: list[int] = []
+        self.was_assigned = False
 
     @property
     def active(self) -> list[Pair]:
@@ -74,6 +75,7 @@ class Pairs:
                 self.held[number] = pair
         self._close_idle()
         self._start_restore()
+        self.was_assigned = True
         return positions
 
     def _positions(

@@ -51,18 +51,20 @@ Planned: TypeAlias = Converted | Waits | Repeated | Filtered | Kept | Empty | Re
 
 def ending_of(planned: Planned) -> tuple[Ending, str] | None:
     """The ending and its reason ("" if it needs none); None for an order that waits."""
+    found: tuple[Ending, str] | None
     match planned:
         case Converted():
-            return Ending.CONVERSION, ""
+            found = Ending.CONVERSION, ""
         case Waits():
-            return None
+            found = None
         case Repeated(ending):
-            return ending, ""
+            found = ending, ""
         case Filtered(reason):
-            return Ending.FILTERED, reason
+            found = Ending.FILTERED, reason
         case Kept():
-            return Ending.CONTEXT, ""
+            found = Ending.CONTEXT, ""
         case Empty():
-            return Ending.TOMBSTONE, ""
+            found = Ending.TOMBSTONE, ""
         case Refused(reason):
-            return Ending.LETTER, reason
+            found = Ending.LETTER, reason
+    return found

@@ -7,8 +7,8 @@
 | fenced three times in five minutes | end: two processes share an id |
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import structlog
@@ -22,9 +22,10 @@ from consumer.enrich.tally import Tally
 from consumer.errors import Fenced, Unreachable
 from consumer.kafka.errors import TransactionAborted, TransactionLost
 from consumer.kafka.writer import TransactionalWriter
-from consumer.model import TopicPartition
+from consumer.model import Headers, TopicPartition
 from consumer.settings import KafkaSettings
 from consumer.state.store import Checkpoint
+from consumer.telemetry.traces import span, traceparent
 
 FENCINGS_MAX = 3
 FENCINGS_WITHIN_S = 300.0
@@ -82,7 +83,10 @@ class Transactions:
         if writer is None:
             return False
         try:
-            self._commit(writer, pairs, happened, group)
+            with span("enrich", {"capi.role": "enrich"}, _traceparents(happened)) as made:
+                if made.is_recording():
+                    made.set_attributes(_counts(pairs, happened))
+                self._commit(writer, pairs, happened, group, traceparent(made))
         except TransactionAborted as error:
             self._tally.aborted += 1
             self._log.warning("transaction_aborted", error=str(error))
@@ -94,13 +98,18 @@ class Transactions:
         return True
 
     def _commit(
-        self, writer: TransactionalWriter, pairs: Sequence[Pair], happened: Sequence[Happened], group: object
+        self,
+        writer: TransactionalWriter,
+        pairs: Sequence[Pair],
+        happened: Sequence[Happened],
+        group: object,
+        trace: Headers,
     ) -> None:
         began_ms = self._clock.now_ms()
         positions: dict[TopicPartition, int] = {}
         writer.begin()
         self._on_step("begun")
-        self._write(writer, happened, began_ms)
+        self._write(writer, happened, began_ms, trace)
         offsets = {pair.number: self._write_changes(writer, pair) for pair in pairs}
         self._on_step("produced")
         for pair in pairs:
@@ -115,17 +124,20 @@ class Transactions:
         self._tally.transactions += 1
         self._tally.last_commit_ms = self._clock.now_ms()
 
-    def _write(self, writer: TransactionalWriter, happened: Iterable[Happened], now_ms: int) -> None:
+    def _write(
+        self, writer: TransactionalWriter, happened: Iterable[Happened], now_ms: int, trace: Headers
+    ) -> None:
         topics = self._ground.topics
         for each in happened:
             match each.planned:
                 case Converted(_, key, payload):
-                    writer.produce(topics.conversions, payload, key=key)
+                    writer.produce(topics.conversions, payload, key=key, headers=trace)
                 case Refused(reason, message) if each.record is not None:
                     letter = ingest_letter(
                         each.record, reason, message, now_ms, self._ground.letter_max_bytes
                     )
-                    writer.produce(topics.letters, letter.value, key=letter.key, headers=letter.headers)
+                    headers = (*letter.headers, *trace)
+                    writer.produce(topics.letters, letter.value, key=letter.key, headers=headers)
                 case _:
                     pass
 
@@ -172,6 +184,25 @@ class Transactions:
 
     def __repr__(self) -> str:
         return f"<Transactions {self._id}: {'open' if self._writer else 'no writer'}>"
+
+
+def _traceparents(happened: Iterable[Happened]) -> Iterator[bytes]:
+    """Whose work this goes on with: what producers put into the headers of their records."""
+    for each in happened:
+        for name, value in each.record.headers if each.record is not None else ():
+            if name == "traceparent":
+                yield value
+
+
+def _counts(pairs: Sequence[Pair], happened: Iterable[Happened]) -> Mapping[str, int]:
+    kinds = Counter(type(each.planned) for each in happened)
+    records = {each.record.origin for each in happened if each.record is not None}
+    return {
+        "capi.partitions": len(pairs),
+        "capi.records": len(records),
+        "capi.conversions": kinds[Converted],
+        "capi.letters": kinds[Refused],
+    }
 
 
 def _checkpoint(pair: Pair, delivered: list[int | None], began_ms: int) -> Checkpoint | None:

@@ -1,7 +1,8 @@
 """Reading from Kafka: one thread owns a `Reader`, and offsets are committed by whoever knows that they are settled."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -70,8 +71,10 @@ class Reader:
         )
         self._group = group
         self._incremental = kafka.group_protocol == "consumer"
+        self._committed_timeout_s = kafka.transaction_timeout_s + ASK_TIMEOUT_S
         self._refused: KafkaError | None = None
         self._problem: CapiError | None = None
+        self._raised: BaseException | None = None
         self._subscription: _Subscription | None = None
         self._consumer = self._open()
 
@@ -94,17 +97,28 @@ class Reader:
 
     def _join(self, subscription: _Subscription) -> None:
         def assigned(consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-            starts = subscription.on_assigned(_ours(partitions))
-            give = consumer.incremental_assign if self._incremental else consumer.assign
-            give(_theirs(starts) if partitions else [])
+            with self._kept():
+                starts = subscription.on_assigned(_ours(partitions))
+                give = consumer.incremental_assign if self._incremental else consumer.assign
+                give(_theirs(starts) if partitions else [])
 
         def revoked(_: Consumer, partitions: list[KafkaPartition]) -> None:
-            subscription.on_revoked(_ours(partitions))
+            with self._kept():
+                subscription.on_revoked(_ours(partitions))
 
         def lost(_: Consumer, partitions: list[KafkaPartition]) -> None:
-            subscription.on_lost(_ours(partitions))
+            with self._kept():
+                subscription.on_lost(_ours(partitions))
 
         self._consumer.subscribe(subscription.topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Keep what a callback raises for `poll`: the client would make a SystemError of it."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 (whatever it is, poll raises it)
+            self._raised = self._raised or error
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets, without the group's help."""
@@ -121,7 +135,11 @@ class Reader:
             raise problem
         records: list[Record] = []
         ends: list[tuple[TopicPartition, int]] = []
-        for message in self._consumer.consume(max_records, timeout_s):
+        messages = self._consumer.consume(max_records, timeout_s)
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
+        for message in messages:
             error = message.error()
             if error is None:
                 records.append(_record(message))
@@ -179,10 +197,13 @@ class Reader:
             raise StaleMember(f"{self._group}: {partition.topic}[{partition.partition}]: {error}") from None
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
-        """The group's positions; partitions without one are absent. Waits for open transactions. Raises Unreachable."""
+        """The group's positions; partitions without one are absent. Raises Unreachable.
+
+        Waits for open transactions: for a dead process's, until the cluster ends it.
+        """
         asked = [KafkaPartition(*at) for at in partitions]
         try:
-            found = self._consumer.committed(asked, ASK_TIMEOUT_S) if asked else []
+            found = self._consumer.committed(asked, self._committed_timeout_s) if asked else []
         except KafkaException as error:
             raise self._unavailable("asking for committed offsets", error) from None
         for answer in found:
@@ -262,8 +283,9 @@ class Reader:
         self._consumer.close()
 
     def __repr__(self) -> str:
-        held = sorted({at.topic for at in self._consumer.assignment()})
-        return f"<Reader {self._group}: {len(self._consumer.assignment())} partitions of {', '.join(held) or 'nothing'}>"
+        held = self._consumer.assignment()
+        topics = ", ".join(sorted({at.topic for at in held})) or "nothing"
+        return f"<Reader {self._group}: {len(held)} partitions of {topics}>"
 
 
 def _record(message: Message) -> Record:

@@ -38,14 +38,17 @@ class Overlay:
         self._changes: dict[bytes, bytes | None] = {}
 
     def get(self, key: bytes) -> bytes | None:
+        """The value of a key, changed or stored."""
         if key in self._changes:
             return self._changes[key]
         return self._stored.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
+        """Set the value of a key, here alone."""
         self._changes[key] = value
 
     def delete(self, key: bytes) -> None:
+        """Forget a key, here alone."""
         self._changes[key] = None
 
     @property

@@ -7,6 +7,7 @@ kill both fall back together to the last flush, and the changelog is read on fro
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, msgpack
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager, WriteOptions
@@ -38,8 +39,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Open or make it; a corrupt one is moved aside. Raises StateUnusable."""
         self._folder = folder
-        self._write_options = WriteOptions()
-        self._write_options.disable_wal(disable=True)
+        self._write_options = _without_log()
         self.moved_aside = False
         self._db = self._open()
         self._checkpoint = self._read_checkpoint()
@@ -65,6 +65,7 @@ class Store:
         return self._checkpoint
 
     def get(self, key: bytes) -> bytes | None:
+        """The value of a key, None if there is none."""
         found: bytes | None = self._db.get(key)
         return found
 
@@ -122,6 +123,13 @@ class Store:
     def __repr__(self) -> str:
         at = self._checkpoint.offset if self._checkpoint else "empty"
         return f"<Store {self._folder.name}: {at}>"
+
+
+def _without_log() -> WriteOptions:
+    options: Any = WriteOptions()
+    options.disable_wal = True  # the library's stub calls it a method
+    written: WriteOptions = options
+    return written
 
 
 def _rdict(folder: Path) -> Rdict:

@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, StatusCode, TraceFlags, Tracer
 
+from consumer.model import Headers
 from consumer.settings import Settings
 from consumer.telemetry.otlp import TIMEOUT_S, address, resource
 
@@ -103,6 +104,14 @@ def linked(traceparents: Iterable[bytes | str | None]) -> Iterator[Link]:
         yield Link(context)
         if len(seen) == LINKS_MAX:
             return
+
+
+def traceparent(made: Span) -> Headers:
+    """The header by which another stage links to this span; none if nobody records it."""
+    if not made.is_recording():
+        return ()
+    at = made.get_span_context()
+    return (("traceparent", f"00-{at.trace_id:032x}-{at.span_id:016x}-{int(at.trace_flags):02x}".encode()),)
 
 
 def _context(text: bytes | str | None) -> SpanContext | None:

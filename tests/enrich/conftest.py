@@ -56,7 +56,7 @@ class Shop:
         self.memory = Memory(Overlay(self.stored))
         self.orders: dict[int, Order] = {}
 
-    def order(
+    def order(  # noqa: PLR0913 (an order tells as much)
         self,
         order_id: str = "o1",
         checkout_id: str = "c1",
@@ -85,7 +85,7 @@ class Shop:
         self.orders[record.offset] = Order(head, "shop", money, items, identity or {}, place, consent)
         return Arrival(record, DecodedHead(head, 0))
 
-    def step(
+    def step(  # noqa: PLR0913 (a step tells as much)
         self,
         step: str = "STARTED",
         checkout_id: str = "c1",

@@ -1,6 +1,7 @@
 """The same records, each partition in its own order, make the same conversions however the two are interleaved."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from consumer.enrich.plan import Arrival
 from consumer.enrich.planned import Converted
 from consumer.model import Consent, ConsentState
 
+Shop: TypeAlias = Any
 STATES = st.sampled_from(list(ConsentState))
 TIMES_S = st.integers(0, 59)
 CHECKOUTS = st.sampled_from(["c1", "c2", "c3"])
@@ -44,7 +46,7 @@ def orders(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def run(shop: Any, arrivals: list[Arrival]) -> list[bytes]:
+def run(shop: Shop, arrivals: list[Arrival]) -> list[bytes]:
     """The conversions of one interleaving, after all waits have ended; when they were made doesn't count."""
     happened = shop.plan(*arrivals) + shop.wait(61)
     made = [each.conversion for each in happened if isinstance(each, Converted)]
@@ -67,7 +69,10 @@ def withdrawals_last(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(checkouts=st.lists(steps(), max_size=8), placed=st.lists(orders(), max_size=6), data=st.data())
 def test_any_interleaving_within_the_wait_makes_the_same_conversions(
-    checkouts: list[dict[str, Any]], placed: list[dict[str, Any]], data: st.DataObject, open_shop: Any
+    checkouts: list[dict[str, Any]],
+    placed: list[dict[str, Any]],
+    data: st.DataObject,
+    open_shop: Callable[..., Shop],
 ) -> None:
     """Orders first, checkouts first, or any mixture: joins, duplicates and consent come out equal."""
     one, other = open_shop(), open_shop()

@@ -69,7 +69,7 @@ def test_wait_ends_by_the_clock_for_idle_checkouts(shop: Shop, told: Told) -> No
     assert [purchase.order_only for purchase in told(shop.wait(0.1))] == [True]
 
 
-def test_order_without_checkout_goes_out_at_once(shop: Shop, told: Told) -> None:
+def test_order_without_checkout_goes_out_at_once(shop: Shop) -> None:
     """There is nothing to wait for."""
     (converted,) = shop.plan(shop.order(checkout_id=""))
     assert isinstance(converted, Converted)
