@@ -1,0 +1,310 @@
+"""A shop on a real cluster, with enrich as processes of their own that a test may kill, freeze and thaw."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import yaml
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from msgspec import json
+
+from consumer.codec import Decoder, load_schema
+from consumer.demo.publish import Publisher
+from consumer.emulators.shop import PixelFire, Published, Truth
+from consumer.kafka.registry import SchemaStore
+from consumer.kafka.topics import Topics, specs
+from consumer.kafka.writer import Writer
+from consumer.model import Conversion
+from consumer.settings import Settings, load
+from consumer.state.store import CHECKPOINT_KEY, Store
+from tests.guarantees import SameState
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("enrich_process.py")
+STEPS = ("idle", "begun", "produced", "positions_sent", "committed", "stored")
+DEADLINE_S = 120.0
+Told: TypeAlias = Published | PixelFire | Truth
+Record: TypeAlias = tuple[bytes | None, bytes | None, dict[str, str]]
+
+
+def wait_for(
+    what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S, every_s: float = 0.02
+) -> None:
+    """Wait until it holds. Raises TimeoutError, saying what was waited for."""
+    end_s = time.monotonic() + deadline_s
+    while not holds():
+        if time.monotonic() > end_s:
+            raise TimeoutError(f"{what}: not within {deadline_s:.0f} s")
+        time.sleep(every_s)
+
+
+class Process:
+    """Enrich under one instance id; a context manager that kills what is still running."""
+
+    def __init__(self, settings_file: Path, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("steps", "status.json"):
+            (folder / name).unlink(missing_ok=True)
+        self.folder = folder
+        self._log = folder / "log"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(SCRIPT), str(settings_file), str(folder)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def step(self) -> str:
+        """The last step that its loop told of, also after its death."""
+        try:
+            told = (self.folder / "steps").read_bytes()
+        except FileNotFoundError:
+            return "idle"
+        return STEPS[told[0]] if told else "idle"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What it last said of itself."""
+        try:
+            status: dict[str, Any] = json.decode((self.folder / "status.json").read_bytes())
+        except FileNotFoundError:
+            return {"ready": False, "assignment": [], "waiting": 0, "tally": {}}
+        return status
+
+    @property
+    def log(self) -> str:
+        """The end of its log."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-30:])
+
+    def await_ready(self, partitions: int | None = None) -> None:
+        """Wait until all that it holds (so many partitions, if given) is restored."""
+        wait_for(f"ready\n{self._log}", lambda: self.is_alive() and self._ready(partitions))
+
+    def _ready(self, partitions: int | None) -> bool:
+        status = self.status
+        return bool(status["ready"]) and partitions in {None, len(status["assignment"])}
+
+    def is_alive(self) -> bool:
+        """True; an AssertionError with the end of its log if it has ended."""
+        if self._process.poll() is not None:
+            raise AssertionError(f"enrich ended with {self._process.returncode}:\n{self.log}")
+        return True
+
+    def kill(self) -> str:
+        """Kill -9; the step that it was in."""
+        self._process.kill()
+        self._process.wait()
+        return self.step
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def stop(self) -> dict[str, Any]:
+        """SIGTERM and wait for its good end; what it said at last."""
+        self._process.terminate()
+        assert self._process.wait(60) == 0, self.log
+        return self.status
+
+    def end(self) -> int:
+        """Wait for its end; the exit code."""
+        return self._process.wait(DEADLINE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+class ShopFloor:
+    """Topics of one test, what is published to them, and readers that see what was committed."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        registry_url: str,
+        prefix: str,
+        folder: Path,
+        partitions: int = 3,
+        **wishes: Mapping[str, object],
+    ) -> None:
+        self.folder = folder
+        self.partitions = partitions
+        self.prefix = prefix
+        self._values: dict[str, Any] = {
+            "kafka": {"bootstrap_servers": bootstrap},
+            "registry": {"url": registry_url, "cache_dir": str(folder / "schemas")},
+            "topics": {"prefix": prefix, "orders": f"{prefix}.orders", "checkouts": f"{prefix}.checkouts"},
+            "join": {"wait_s": 5},
+        }
+        for section, values in wishes.items():
+            self._values.setdefault(section, {}).update(values)
+        self.settings = self.settings_of("shop")[0]
+        self.schemas = SchemaStore(self.settings.registry)
+
+    def make_topics(self, replication_factor: int = 1) -> None:
+        """All that enrich needs, and the shop's own two."""
+        Topics(self.settings.kafka).apply(
+            specs(self.settings, self.partitions, shop=True), replication_factor
+        )
+
+    def settings_of(self, instance_id: str) -> tuple[Settings, Path]:
+        """The settings of one instance, and the file that holds them."""
+        state = {"dir": str(self.folder / instance_id / "state"), **self._values.get("state", {})}
+        file = self.folder / f"{instance_id}.yaml"
+        file.write_text(
+            yaml.safe_dump({"instance_id": instance_id, **self._values, "state": state}), encoding="utf-8"
+        )
+        return load(file), file
+
+    def start(self, instance_id: str = "one") -> Process:
+        """Start enrich under this id, with the state that it left, if any."""
+        return Process(self.settings_of(instance_id)[1], self.folder / instance_id)
+
+    def publisher(self) -> Publisher:
+        """Writes the shop's records."""
+        return Publisher(self.settings, self.schemas)
+
+    def publish(self, told: Iterable[Told]) -> Mapping[str, int]:
+        """Publish all records; how many, by topic."""
+        publisher = self.publisher()
+        try:
+            list(publisher.publish(told))
+        finally:
+            publisher.close()
+        names = {"orders": self.settings.topics.orders, "checkouts": self.settings.topics.checkouts}
+        return {names[topic]: count for topic, count in publisher.written.items()}
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, partition: int = 0) -> None:
+        """Write one record as it is."""
+        writer = Writer(self.settings.kafka, client_id="test")
+        offsets: list[int | None] = []
+        writer.produce(topic, value, key=key, partition=partition, on_delivered=offsets.append)
+        writer.flush(30)
+        writer.close()
+        assert offsets
+        assert offsets[0] is not None, f"{topic} did not take the record"
+
+    @property
+    def inputs(self) -> list[TopicPartition]:
+        """Partitions of both inputs."""
+        topics = self.settings.topics
+        return [
+            TopicPartition(topic, number)
+            for topic in (topics.orders, topics.checkouts)
+            for number in range(self.partitions)
+        ]
+
+    def await_drained(self, *processes: Process, deadline_s: float = DEADLINE_S) -> None:
+        """Wait until the group's offsets are at the end of the inputs and no order waits in these processes."""
+        group = self._reader(f"{self.prefix}.enrich")
+        try:
+            ends = {(at.topic, at.partition): group.get_watermark_offsets(at, 30)[1] for at in self.inputs}
+
+            def drained() -> bool:
+                committed = {(at.topic, at.partition): at.offset for at in group.committed(self.inputs, 30)}
+                # The group of a start that is still being decided has offsets below zero.
+                return all(max(committed[at], 0) >= end for at, end in ends.items()) and not any(
+                    process.is_alive() and process.status["waiting"] for process in processes
+                )
+
+            wait_for("drained", drained, deadline_s, every_s=0.1)
+        except TimeoutError as error:
+            logs = "\n".join(process.log for process in processes)
+            raise AssertionError(f"{error}\n{logs}") from None
+        finally:
+            group.close()
+
+    def rewind(self) -> None:
+        """Set the group's offsets to 0; nobody may be in it."""
+        group = self._reader(f"{self.prefix}.enrich")
+        offsets = [TopicPartition(at.topic, at.partition, 0) for at in self.inputs]
+        group.commit(offsets=offsets, asynchronous=False)
+        group.close()
+
+    def records(self, name: str) -> Iterator[Record]:
+        """Key, value and headers of all committed records of `<prefix>.<name>`, partition by partition."""
+        for number in range(self._partitions_of(name)):
+            yield from self._partition(f"{self.prefix}.{name}", number)
+
+    def conversions(self) -> list[Conversion]:
+        """All that were committed."""
+        decode = Decoder(Conversion, load_schema("conversion"), self.schemas.schema)
+        return [decode(value) for _, value, _ in self.records("conversions") if value is not None]
+
+    def letters(self) -> list[Record]:
+        """All that were committed."""
+        return list(self.records("dlq.ingest"))
+
+    def state(self, instance_id: str) -> SameState:
+        """The changelog against the stores of an instance that has ended."""
+        same = SameState()
+        for number in range(self.partitions):
+            logged = self._partition(f"{self.prefix}.state", number)
+            same.logged(number, ((key or b"", value) for key, value, _ in logged))
+            store = Store(self.folder / instance_id / "state" / f"{number:04d}")
+            same.stored(number, ((key, value) for key, value in store.under(b"") if key != CHECKPOINT_KEY))
+            store.close()
+        return same
+
+    def _partitions_of(self, name: str) -> int:
+        topic = f"{self.prefix}.{name}"
+        reader = self._reader(f"{self.prefix}.watch")
+        found = len(reader.list_topics(topic, 30).topics[topic].partitions)
+        reader.close()
+        return found
+
+    def _partition(self, topic: str, number: int) -> Iterator[Record]:
+        """Read with a client of the test's own, so that the product's reader isn't its own witness."""
+        reader = self._reader(f"{self.prefix}.watch")
+        reader.assign([TopicPartition(topic, number, 0)])
+        end_s = time.monotonic() + DEADLINE_S
+        try:
+            while time.monotonic() < end_s:
+                for message in reader.consume(1000, 0.2):
+                    error = message.error()
+                    if error is None:
+                        yield message.key(), message.value(), _headers(message)
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        return
+                    else:
+                        raise AssertionError(str(error))
+        finally:
+            reader.close()
+        raise TimeoutError(f"{topic}[{number}] has no end")
+
+    def _reader(self, group: str) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self.settings.kafka.bootstrap_servers,
+                "group.id": group,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+        )
+
+    def __repr__(self) -> str:
+        return f"<ShopFloor {self.prefix}: {self.partitions} partitions>"
+
+
+def _headers(message: Message) -> dict[str, str]:
+    found = message.headers() or []
+    pairs = found.items() if isinstance(found, dict) else found
+    return {name: value if isinstance(value, str) else (value or b"").decode() for name, value in pairs}

@@ -1,0 +1,93 @@
+"""Enrich killed with -9 again and again, by chance and in the middle of its transactions."""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from random import Random
+
+import pytest
+
+from consumer.demo.publish import Publisher
+from consumer.emulators.shop import Damage, Plan, Published, Truth, traffic
+from tests.broker.shopfloor import STEPS, Process, ShopFloor, Told
+from tests.guarantees import EachOnce, OneLetterEach
+
+SEED = 20_261
+KILLS = 50
+OPEN = ("begun", "produced", "positions_sent")
+OPEN_MIN = 15
+RECORDS_A_LIFE = 100
+CHUNK_RECORDS = 10
+AIM_S = 0.15
+
+
+def whole(seed: int, orders: int) -> list[Told]:
+    """Traffic of six hours, but for the schema that no registry knows: it holds its partition for half a minute."""
+    plan = Plan(seed=seed, orders=orders, now_ms=int(time.time() * 1000))
+    return [told for told in traffic(plan) if getattr(told, "damage", None) is not Damage.UNKNOWN_SCHEMA]
+
+
+def reached(process: Process, aim: str) -> bool:
+    """Look closely for a moment if the loop comes to a step."""
+    end_s = time.monotonic() + AIM_S
+    while time.monotonic() < end_s:
+        if process.step == aim:
+            return True
+    return False
+
+
+def life(process: Process, publisher: Publisher, told: list[Told], rng: Random) -> str:
+    """Give it work, kill it by chance or in a step that was chosen; the step in which it died."""
+    list(publisher.publish(told[: len(told) // 2]))
+    process.await_ready()
+    aim = rng.choice(("", *OPEN, *STEPS[1:]))
+    rest = iter(told[len(told) // 2 :])
+    chance_s = rng.uniform(0, 0.3)
+    while chunk := list(islice(rest, CHUNK_RECORDS)):
+        list(publisher.publish(chunk))
+        if aim and reached(process, aim):
+            break
+    if not aim:
+        time.sleep(chance_s)
+    step = process.kill()
+    list(publisher.publish(rest))
+    return step
+
+
+@pytest.mark.timeout(600)
+def test_killed_fifty_times_each_conversion_comes_once(open_floor: Callable[..., ShopFloor]) -> None:
+    """Fifty kill -9, many inside an open transaction: all conversions, each once, and state as the changelog says."""
+    print(f"seed {SEED}")  # noqa: T201 (so that a failure can be repeated)
+    rng, told = Random(SEED), whole(SEED, orders=500)
+    floor, once, letters = open_floor(), EachOnce(), OneLetterEach()
+    once.truth(each for each in told if isinstance(each, Truth))
+    letters.published(each for each in told if isinstance(each, Published))
+    left, died = iter(told), Counter[str]()
+    publisher = floor.publisher()
+    for _ in range(KILLS):
+        with floor.start() as process:
+            died[life(process, publisher, list(islice(left, RECORDS_A_LIFE)), rng)] += 1
+    list(publisher.publish(left))
+    publisher.close()
+    print(dict(died))  # noqa: T201 (how many kills hit which step)
+    with floor.start() as process:
+        floor.await_drained(process)
+        process.stop()
+
+    assert died.total() == KILLS
+    assert sum(died[step] for step in OPEN) >= OPEN_MIN, died
+    once.out(conversion.event_id for conversion in floor.conversions())
+    assert list(once.violations()) == []
+    letters.out(headers for _, _, headers in floor.letters())
+    assert list(letters.violations()) == []
+    kept = floor.state("one")
+    assert len(kept) > len(once)
+    assert list(kept.violations()) == []
+
+    shutil.rmtree(floor.folder / "one" / "state")
+    with floor.start() as process:
+        process.await_ready()
+        process.stop()
+    assert list(floor.state("one").violations()) == []

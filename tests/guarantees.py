@@ -1,0 +1,158 @@
+"""What must hold of a whole run, as objects that see all that went in and all that came out, and judge at the end.
+
+Each gives sentences about what is wrong; none if the guarantee was kept.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from consumer.emulators.shop import Published, Truth
+
+NAMED_MAX = 5
+CONVERTED_CAUSES = frozenset({"", "consent_denied", "consent_missing", "no_identifiers"})
+"""Causes for which a platform gets nothing although there is a conversion: it is the lane that skips it."""
+
+
+class EachOnce:
+    """Every event that counts becomes one conversion; nothing else does."""
+
+    def __init__(self) -> None:
+        self._must: dict[str, str] = {}
+        self._are: Counter[str] = Counter()
+
+    def truth(self, truths: Iterable[Truth]) -> None:
+        """See what must come of the shop's records."""
+        for truth in truths:
+            if truth.cause in CONVERTED_CAUSES:
+                self._must[truth.event_id] = truth.event
+
+    def out(self, event_ids: Iterable[str]) -> None:
+        """See conversions as a reader of committed records does."""
+        self._are.update(event_ids)
+
+    def __len__(self) -> int:
+        return len(self._must)
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        if missing := self._must.keys() - self._are.keys():
+            yield f"{len(missing)} of {len(self._must)} never came: {_named(missing)}"
+        if extra := self._are.keys() - self._must.keys():
+            yield f"{len(extra)} should not be there: {_named(extra)}"
+        if twice := [event_id for event_id, count in self._are.items() if count > 1]:
+            yield f"{len(twice)} came more than once: {_named(twice)}"
+
+    def __repr__(self) -> str:
+        return f"<EachOnce: {len(self._must)} events, {self._are.total()} conversions>"
+
+
+class OneLetterEach:
+    """Every record that can't be used has one letter; no other record has."""
+
+    def __init__(self) -> None:
+        self._damaged = 0
+        self._letters: Counter[tuple[str, str, str]] = Counter()
+        self._reasons: Counter[str] = Counter()
+
+    def published(self, records: Iterable[Published]) -> None:
+        """See what the shop published: damaged bytes must be letters."""
+        self._damaged += sum(1 for record in records if record.damage)
+
+    def out(self, headers: Iterable[Mapping[str, str]]) -> None:
+        """See the headers of letters."""
+        for each in headers:
+            self._letters[
+                each["__connect.errors.topic"],
+                each["__connect.errors.partition"],
+                each["__connect.errors.offset"],
+            ] += 1
+            self._reasons[each["dlq.reason"]] += 1
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        if twice := [at for at, count in self._letters.items() if count > 1]:
+            yield f"{len(twice)} records have several letters: {_named(':'.join(at) for at in twice)}"
+        if self._reasons["undecodable"] != self._damaged:
+            yield f"{self._damaged} damaged records, {self._reasons['undecodable']} letters about damage"
+
+    def __repr__(self) -> str:
+        return f"<OneLetterEach: {self._damaged} damaged, {self._letters.total()} letters>"
+
+
+class Conservation:
+    """Every record read has one ending; those that wait have none yet."""
+
+    def __init__(self) -> None:
+        self._published: Counter[str] = Counter()
+        self._read: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+        self._waiting = 0
+
+    def published(self, written: Mapping[str, int]) -> None:
+        """See how many records were published, by topic."""
+        self._published.update(written)
+
+    def counted(self, read: Mapping[str, int], endings: Mapping[str, int], waiting: int) -> None:
+        """See what a process counted from its start, with empty state, to its end. Endings are `topic ending`."""
+        self._read.update(read)
+        for name, count in endings.items():
+            self._ended[name.partition(" ")[0]] += count
+        self._waiting += waiting
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        for topic, count in self._published.items():
+            if self._read[topic] != count:
+                yield f"{topic}: {count} published, {self._read[topic]} read"
+        for topic, count in self._read.items():
+            ended = self._ended[topic]
+            if not ended <= count <= ended + self._waiting:
+                yield f"{topic}: {count} read, {ended} ended, {self._waiting} wait"
+        if self._read.total() != self._ended.total() + self._waiting:
+            yield f"{self._read.total()} read, {self._ended.total()} ended, {self._waiting} wait"
+
+    def __repr__(self) -> str:
+        return f"<Conservation: {self._published.total()} published, {self._ended.total()} ended>"
+
+
+class SameState:
+    """The stores hold what the changelog says, key by key."""
+
+    def __init__(self) -> None:
+        self._logged: dict[int, dict[bytes, bytes]] = {}
+        self._stored: dict[int, dict[bytes, bytes]] = {}
+
+    def logged(self, partition: int, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """See a partition of the changelog, in order: the last value wins, None removes."""
+        state = self._logged.setdefault(partition, {})
+        for key, value in records:
+            if value is None:
+                state.pop(key, None)
+            else:
+                state[key] = value
+
+    def stored(self, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """See a store whole."""
+        self._stored[partition] = dict(rows)
+
+    def __len__(self) -> int:
+        return sum(len(state) for state in self._logged.values())
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        for partition in sorted(self._logged.keys() | self._stored.keys()):
+            logged, stored = self._logged.get(partition, {}), self._stored.get(partition, {})
+            if lacking := logged.keys() - stored.keys():
+                yield f"partition {partition}: the store lacks {len(lacking)} keys: {_named(map(repr, lacking))}"
+            if extra := stored.keys() - logged.keys():
+                yield f"partition {partition}: the store has {len(extra)} keys more: {_named(map(repr, extra))}"
+            if other := [key for key in logged.keys() & stored.keys() if logged[key] != stored[key]]:
+                yield f"partition {partition}: {len(other)} keys have other values: {_named(map(repr, other))}"
+
+    def __repr__(self) -> str:
+        return f"<SameState: {len(self)} keys in {len(self._logged)} partitions>"
+
+
+def _named(names: Iterable[str]) -> str:
+    some = sorted(names)
+    return ", ".join(some[:NAMED_MAX]) + (", …" if len(some) > NAMED_MAX else "")
