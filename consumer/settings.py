@@ -8,7 +8,7 @@ import difflib
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -31,14 +31,55 @@ from consumer.errors import ConfigurationError
 PREFIX = "CAPI_"
 CONFIG_VARIABLE = "CAPI_CONFIG"
 NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "CAPI_CACHE_DIR", "CAPI_TEST_BOOTSTRAP", "CAPI_TEST_REGISTRY"})
+INSTEAD_OF_EXTRA = {
+    "bootstrap.servers": "kafka.bootstrap_servers",
+    "metadata.broker.list": "kafka.bootstrap_servers",
+    "group.protocol": "kafka.group_protocol",
+    "group.instance.id": "instance_id",
+    "transaction.timeout.ms": "kafka.transaction_timeout_s",
+    "session.timeout.ms": "kafka.session_timeout_s",
+    "queued.max.messages.kbytes": "kafka.queued_max_kbytes",
+}
+OWNED_BY_US = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "default.topic.config",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "error_cb",
+        "group.id",
+        "group.remote.assignor",
+        "heartbeat.interval.ms",
+        "isolation.level",
+        "log_cb",
+        "logger",
+        "oauth_cb",
+        "on_commit",
+        "on_delivery",
+        "partition.assignment.strategy",
+        "partitioner",
+        "request.required.acks",
+        "stats_cb",
+        "throttle_cb",
+        "transactional.id",
+    }
+)
+"""Keys that promises rest on: setting them would break one, or do nothing. Those with `_` take functions."""
 
 
 def safe_url(url: str) -> str:
     """Refuse plain http to anything but loopback: tokens and hashes would travel in the clear."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
         return url
-    message = f"{url!r} must begin with https:// (plain http:// is taken only for loopback addresses)"
+    host = parts.hostname or "the address"
+    message = f"{host}: must begin with https:// (plain http:// is taken only for loopback addresses)"
     raise ValueError(message)
 
 
@@ -53,7 +94,7 @@ def _is_loopback(host: str) -> bool:
 
 def as_text(start: object) -> object:
     """YAML makes a time of an unquoted RFC 3339 text; take it back."""
-    return start.isoformat() if isinstance(start, datetime) else start
+    return start.isoformat() if isinstance(start, date) else start
 
 
 def start_point(text: str) -> str:
@@ -109,17 +150,11 @@ class KafkaSettings(Section):
     @field_validator("extra")
     @classmethod
     def _not_owned(cls, extra: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
-        owned = {
-            "enable.auto.commit",
-            "enable.auto.offset.store",
-            "isolation.level",
-            "enable.idempotence",
-            "acks",
-        }
-        owned |= {"group.id", "group.instance.id", "group.protocol", "transactional.id", "partitioner"}
-        if taken := sorted(owned & extra.keys()):
-            message = f"{taken[0]} is set by the product itself; leave it out"
-            raise ValueError(message)
+        for key in extra:
+            if (setting := INSTEAD_OF_EXTRA.get(key)) is not None:
+                raise ValueError(f"{key} does not belong here; {setting} sets it")
+            if key in OWNED_BY_US:
+                raise ValueError(f"{key} is set by the product itself; leave it out")
         return extra
 
 
@@ -277,14 +312,13 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+def load(path: Path | None) -> Settings:
     """Read the settings from `path` (or `CAPI_CONFIG`) and the environment.
 
     Raises ConfigurationError, with the nearest known key for an unknown one.
     """
-    environment = os.environ if environment is None else environment
-    named = path or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
-    _check_environment(environment)
+    named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    _check_environment(os.environ)
     values = _read(named) if named else {}
     try:
         return Settings.model_validate(values)
@@ -298,15 +332,20 @@ def _read(path: Path) -> dict[str, object]:
     except OSError as error:
         message = f"{path}: {error.strerror}; name a readable file with --config or {CONFIG_VARIABLE}"
         raise ConfigurationError(message) from None
-    except yaml.YAMLError as error:
-        message = f"{path} is not YAML: {error}"
-        raise ConfigurationError(message) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not YAML{_line(error)}") from None
     if values is None:
         return {}
-    if not isinstance(values, dict):
-        message = f"{path} must be a mapping of settings, not a {type(values).__name__}"
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        message = f"{path} must be a mapping of settings, each with its name"
         raise ConfigurationError(message)
     return values
+
+
+def _line(error: Exception) -> str:
+    """Where the trouble is, without the text around it: credentials may stand there."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f": look at line {mark.line + 1}" if mark is not None else ""
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
@@ -331,7 +370,7 @@ def _paths(model: type[BaseModel], within: str = "") -> Iterable[str]:
 def _sentences(error: ValidationError) -> Iterable[str]:
     known = {*_paths(Settings), *(f"destinations.{name}" for name in Destination.model_fields)}
     for detail in error.errors(include_input=False, include_url=False):
-        path = ".".join(str(part) for part in detail["loc"])
+        path = ".".join(str(part) for part in detail["loc"]) or "the environment, which must hold JSON here"
         if detail["type"] == "extra_forbidden":
             plain = ".".join(str(part) for part in detail["loc"] if not isinstance(part, int))
             yield f"unknown setting {path}{_nearest(plain, known)}"

@@ -7,6 +7,9 @@ where Java's producers put them, and a transaction right after another doesn't w
 import logging
 from typing import TypeAlias
 
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from consumer.errors import ConfigurationError
 from consumer.settings import KafkaSettings
 
 Value: TypeAlias = str | int | float | bool
@@ -82,3 +85,20 @@ def transactional(kafka: KafkaSettings, transactional_id: str, batch_max_bytes: 
         "retry.backoff.ms": 2,
         "retry.backoff.max.ms": 20,
     }
+
+
+def check_config(kafka: KafkaSettings) -> None:
+    """Let librdkafka look at every key and value, without connecting. Raises ConfigurationError, naming the key."""
+    read = reader(kafka, "check", instance_id="check", assignor="range", eof=True, client_id="check")
+    written = transactional(kafka, "check", MESSAGE_MAX_BYTES)
+    try:
+        Consumer(_apart(read), logger=LOG).close()
+        Producer(_apart(written), logger=LOG).close()
+    except KafkaException as error:
+        section = "kafka.extra" if kafka.extra else "kafka"
+        raise ConfigurationError(f"{section}: {error.args[0].str().strip()}") from None
+
+
+def _apart(config: Config) -> Config:
+    """The same without any broker to connect to."""
+    return {key: value for key, value in config.items() if key != "bootstrap.servers"}
