@@ -6,6 +6,7 @@ sends nothing again that has its outcome.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 METADATA_MAX_CHARACTERS = 3_000
 """The broker takes 4,096 bytes."""
@@ -84,7 +85,7 @@ class Progress:
 
     def _settled(self, opened: list[int]) -> Iterator[tuple[int, int]]:
         """Settled stretches above the watermark, by index: between the open ones, and those known but not read yet."""
-        for one, other in zip(opened, [*opened[1:], self._read], strict=True):
+        for one, other in pairwise((*opened, self._read)):
             if other > one + 1:
                 yield one + 1, other
         for begin, end in self._known:

@@ -89,7 +89,7 @@ KEYS = frozenset(
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TEXT_MAX_CHARACTERS = 500
 _PLAINSPOKEN = frozenset({"librdkafka", "opentelemetry"})
-"""Libraries whose lines hold addresses, topics and codes only; of others the constant part is printed."""
+"""Libraries whose lines hold addresses, topics and codes only. Of others the constant part is printed, if it warns."""
 
 
 class _Dropped:
@@ -119,7 +119,9 @@ def configure(
         logger_factory=_Lines(stream),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=number, handlers=[_Libraries()], force=True)
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Libraries()], force=True)
+    for name in _PLAINSPOKEN:
+        logging.getLogger(name).setLevel(number)
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread

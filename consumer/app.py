@@ -1,0 +1,193 @@
+"""The process: builds the roles and runs them until it is told to stop.
+
+orders, checkouts ─► enrich ─► capi.conversions ─► deliver.<destination> (one each) ─► the platforms
+                                                    health and metrics look on
+"""
+
+import difflib
+import threading
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from consumer.clock import Clock, SystemClock
+from consumer.codec import Decoder, Encoder, load_schema
+from consumer.deliver.loop import DestinationLoop
+from consumer.deliver.senders import Senders
+from consumer.enrich.loop import EnrichLoop
+from consumer.errors import CapiError, ConfigurationError
+from consumer.ingest import Ingest
+from consumer.kafka.registry import SchemaStore
+from consumer.model import Conversion, Receipt
+from consumer.settings import Destination, Settings
+from consumer.telemetry import traces
+from consumer.telemetry.health import HealthServer, Role
+from consumer.telemetry.metrics import Metrics
+from consumer.telemetry.otlp import VERSION
+
+ENRICH, DELIVER = "enrich", "deliver"
+ROLES = frozenset({ENRICH, DELIVER})
+CLOSE_TIMEOUT_S = 30.0
+"""What closing the clients may take after the drain's own deadline."""
+
+
+class App:
+    """The roles of one process. A context manager: inside, they run; at its end, they drain and close."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        roles: Collection[str] = ROLES,
+        destinations: Collection[str] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        """`destinations` are names; none means all that the settings have. Raises ConfigurationError."""
+        self.enrich: EnrichLoop | None = None
+        self.destinations: Sequence[DestinationLoop] = ()
+        self.failure: BaseException | None = None
+        self._settings = settings
+        self._roles = frozenset(roles)
+        self._served = _chosen(settings, destinations) if DELIVER in roles else ()
+        self._clock = clock or SystemClock()
+        self._log = structlog.get_logger("process")
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._health: HealthServer | None = None
+        self._open = ExitStack()
+        if self._roles == {DELIVER} and not self._served:
+            message = "no destination is named: add one under destinations in the settings"
+            raise ConfigurationError(message)
+
+    def __enter__(self) -> Self:
+        """Check and start. Raises ConfigurationError, Unreachable, Refused."""
+        try:
+            self._build()
+        except BaseException:
+            self._close()
+            raise
+        self._log.info("started", version=VERSION, role=",".join(sorted(self._roles)), port=self.http_port)
+        return self
+
+    def _build(self) -> None:
+        settings = self._settings
+        traces.configure(settings)
+        self._open.callback(traces.close)
+        store = SchemaStore(settings.registry)
+        self._open.callback(store.close)
+        if self._served:
+            self._build_deliver(store)
+        if ENRICH in self._roles:
+            self._build_enrich(store)
+        metrics = Metrics(
+            settings,
+            enrich=self.enrich.tally.snapshot if self.enrich is not None else None,
+            destinations=lambda: [loop.tally.snapshot() for loop in self.destinations],
+            clock=self._clock,
+        )
+        self._open.callback(metrics.close)
+        roles: list[Role] = [*([self.enrich] if self.enrich is not None else []), *self.destinations]
+        health = HealthServer(settings.http, roles, metrics.page, self._clock)
+        health.start()
+        self._open.callback(health.stop)
+        self._health = health
+        for thread in self._threads:
+            thread.start()
+
+    def _build_enrich(self, store: SchemaStore) -> None:
+        schema = load_schema("conversion")
+        schema_id = store.register(f"{self._settings.topics.prefix}.conversions-value", schema)
+        encode: Encoder[Conversion] = Encoder(schema, schema_id)
+        loop = self.enrich = EnrichLoop(self._settings, Ingest(store.schema), encode, self._clock)
+        self._threads.append(self._thread("enrich", loop.run))
+
+    def _build_deliver(self, store: SchemaStore) -> None:
+        schema = load_schema("receipt")
+        schema_id = store.register(f"{self._settings.topics.prefix}.receipts-value", schema)
+        encode: Encoder[Receipt] = Encoder(schema, schema_id)
+        senders = self._open.enter_context(Senders(self._clock))
+        conversion = load_schema("conversion")
+        self.destinations = [
+            DestinationLoop(
+                self._settings,
+                destination,
+                senders,
+                Decoder(Conversion, conversion, store.schema),
+                encode,
+                self._clock,
+            )
+            for destination in self._served
+        ]
+        for loop in self.destinations:
+            loop.check()
+            self._threads.append(self._thread(loop.name, loop.run))
+
+    def _thread(self, name: str, run: Callable[[threading.Event], None]) -> threading.Thread:
+        def role() -> None:
+            try:
+                run(self._stop)
+            except BaseException as error:  # noqa: BLE001 (whatever ends a role ends the process, which tells of it)
+                self.failure = self.failure or error
+                self.stop()
+
+        return threading.Thread(target=role, name=name, daemon=True)
+
+    def stop(self) -> None:
+        """Begin to drain; may be called from anywhere, a signal's handler included."""
+        if self._health is not None:
+            self._health.drain()
+        self._stop.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Until someone said stop, or a role ended by itself; whether that is so."""
+        return self._stop.wait(timeout_s)
+
+    @property
+    def drained(self) -> bool:
+        """All that was under way was settled, and every thread has ended."""
+        ended = not any(thread.is_alive() for thread in self._threads)
+        return ended and all(loop.drained for loop in self.destinations)
+
+    @property
+    def exit_code(self) -> int:
+        """By what happened: 0, a failure's own, or 1 where the drain's deadline passed."""
+        if self.failure is not None:
+            return self.failure.exit_code if isinstance(self.failure, CapiError) else 1
+        return 0 if self.drained else 1
+
+    @property
+    def http_port(self) -> int:
+        """Where health and metrics are served; 0 before and after."""
+        return self._health.port if self._health is not None else 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drain, for `drain_timeout_s` at most, and close."""
+        self._close()
+
+    def _close(self) -> None:
+        self.stop()
+        deadline_s = self._clock.monotonic_s() + self._settings.drain_timeout_s + CLOSE_TIMEOUT_S
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline_s - self._clock.monotonic_s()))
+        if not any(thread.is_alive() for thread in self._threads):
+            self._open.close()
+
+    def __repr__(self) -> str:
+        return f"<App {self._settings.instance_id}: {', '.join(thread.name for thread in self._threads)}>"
+
+
+def _chosen(settings: Settings, names: Collection[str]) -> tuple[Destination, ...]:
+    known = {destination.name: destination for destination in settings.destinations}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, list(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known)) or 'none'}"
+            message = f"destination {name!r} is not in the settings; {hint}"
+            raise ConfigurationError(message)
+    return tuple(known[name] for name in names) if names else settings.destinations
