@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 import structlog
@@ -14,6 +14,7 @@ from consumer.deliver.lane import Lane
 from consumer.deliver.pace import BreakerState
 from consumer.deliver.tally import DestinationTally
 from consumer.platforms.contract import Account, Platform, Reply, Request, Transient, Unconfirmed, Verdict
+from consumer.telemetry import traces
 
 HandOver: TypeAlias = Callable[[list[Ended]], None]
 """Takes outcomes; called in the sender's event loop, must not block."""
@@ -70,6 +71,7 @@ class Sender:
                     self._news.clear()
                     following = self.lane.next(self._now())
                     self._ended()
+                    self._look()
                     if isinstance(following, Group):
                         requests.create_task(self._send(following))
                     else:
@@ -86,15 +88,22 @@ class Sender:
 
     async def _send(self, group: Group) -> None:
         request = self._platform.request(self._account, [delivery.event for delivery in group.deliveries])
-        answer = await self._http.post(request, self._request_timeout_s)
-        verdict = self._judge(answer)
+        told = {"capi.destination": self.lane.name, "messaging.batch.message_count": len(group.deliveries)}
+        with traces.span("deliver", told, _traceparents(group)) as span:
+            answer = await self._http.post(request, self._request_timeout_s)
+            verdict = self._judge(answer)
+            span.set_attribute("capi.verdict", type(verdict).__name__)
+            if isinstance(answer, Reply):
+                span.set_attribute("http.response.status_code", answer.status)
         now = self._now()
-        self._count(verdict, now.s - group.began_s)
+        self._count(answer, verdict, now.s - group.began_s)
         fault = self.lane.fault
         self.lane.done(group, verdict, answer.status if isinstance(answer, Reply) else 0, now)
         if self.lane.fault is not fault:
             self._tell_parked()
+        self._tally.resent = self.lane.resent
         self._ended()
+        self._look()
         self._news.set()
 
     def _judge(self, answer: Answer) -> Verdict:
@@ -106,13 +115,11 @@ class Sender:
             case NoReply(code):
                 return Unconfirmed(code)
 
-    def _count(self, verdict: Verdict, took_s: float) -> None:
+    def _count(self, answer: Answer, verdict: Verdict, took_s: float) -> None:
         self._tally.replied(type(verdict).__name__, took_s)
         code = getattr(verdict, "code", "")
-        if code and code not in self._platform.known_codes and not isinstance(verdict, Unconfirmed):
+        if code and code not in self._platform.known_codes and isinstance(answer, Reply):
             self._tally.unknown_codes[code] += 1
-        self._tally.resent = self.lane.resent
-        self._look()
 
     def _look(self) -> None:
         breaker: BreakerState = self.lane.breaker
@@ -139,7 +146,6 @@ class Sender:
 
     def _add(self, deliveries: Sequence[tuple[Delivery, int]]) -> None:
         self.lane.add(deliveries, self._now())
-        self._look()
         self._news.set()
 
     def forget_lost(self) -> None:
@@ -148,7 +154,7 @@ class Sender:
 
     def _forget_lost(self) -> None:
         self.lane.forget_lost()
-        self._look()
+        self._news.set()
 
     def sync(self, timeout_s: float) -> bool:
         """Wait, from another thread, until all that was said before is heard; False if that took too long.
@@ -185,6 +191,14 @@ class Sender:
 
     def __repr__(self) -> str:
         return f"<Sender {self.lane!r}>"
+
+
+def _traceparents(group: Group) -> Iterator[bytes]:
+    """Where the conversions of a batch come from, as their records say."""
+    for delivery in group.deliveries:
+        for name, value in delivery.record.headers:
+            if name == "traceparent":
+                yield value
 
 
 def _nobody(_: list[Ended]) -> None:
