@@ -88,7 +88,10 @@ class Sender:
 
     async def _send(self, group: Group) -> None:
         request = self._platform.request(self._account, [delivery.event for delivery in group.deliveries])
-        told = {"capi.destination": self.lane.name, "messaging.batch.message_count": len(group.deliveries)}
+        told: dict[str, str | int] = {
+            "capi.destination": self.lane.name,
+            "messaging.batch.message_count": len(group.deliveries),
+        }
         with traces.span("deliver", told, _traceparents(group)) as span:
             answer = await self._http.post(request, self._request_timeout_s)
             verdict = self._judge(answer)
