@@ -1,0 +1,48 @@
+"""The README says what is so: its settings load, its commands, metrics and words exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from consumer.cli import app
+from consumer.model import Ending, Outcome
+from consumer.settings import Settings
+from consumer.telemetry.catalogue import CATALOGUE
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_its_settings_load() -> None:
+    """The example is a settings file that the product takes."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    settings = Settings.model_validate(yaml.safe_load(block))
+    assert settings.destinations[0].name == "meta-us"
+
+
+@pytest.mark.parametrize("words", sorted(set(re.findall(r"`capi ([a-z]+(?: [a-z]+)?)", README))))
+def test_its_commands_exist(words: str) -> None:
+    """Whoever types what stands there gets no usage error."""
+    command = get_command(app)
+    for word in words.split():
+        commands = getattr(command, "commands", None)
+        assert commands is not None, words
+        assert word in commands, words
+        command = commands[word]
+
+
+def test_its_metrics_exist() -> None:
+    """A dashboard can be built from the names, with these labels."""
+    known = {metric.name: metric.labels for metric in CATALOGUE}
+    named = re.findall(r"`(capi_\w+)\{([^}]*)\}`", README)
+    assert len(named) > 3
+    for name, labels in named:
+        assert known[name] == tuple(labels.split(",")), name
+
+
+@pytest.mark.parametrize("word", [*Ending, *Outcome])
+def test_it_names_every_ending_and_outcome(word: str) -> None:
+    """Nothing becomes of a record or a delivery that the README doesn't explain."""
+    assert f"`{word}`" in README
