@@ -29,9 +29,14 @@ _TAKEN_BY = {
     "long": {"int", "long", "float", "double"},
     "float": {"float", "double"},
     "double": {"float", "double"},
-    "string": {"string", "enum"},
+    "string": {"string", "enum", "bytes"},
+    "bytes": {"bytes", "string"},
     "enum": {"enum", "string"},
 }
+_LAST_MAX = 127
+"""The last byte of a number is this at most; those before it have the eighth bit."""
+_SHIFT_MAX = 56
+"""Where the last byte but one of 64 bits stands; without an end a number would grow with the record."""
 _UNITS_IN_A_MILLISECOND = {"timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
 _LONG = ("n = data[at]; at += 1", "if n > 127: n, at = long_at(data, at, n)")
 _LENGTH = ("n = data[at]; at += 1", "if n > 127 or n & 1: n, at = length_at(data, at, n)")
@@ -70,8 +75,10 @@ def long_at(data: bytes, at: int, first: int) -> tuple[int, int]:
     while True:
         byte = data[at]
         at += 1
-        if byte < 128:
+        if byte <= _LAST_MAX:
             break
+        if shift > _SHIFT_MAX:
+            raise ValueError("more than 64 bits")
         value |= (byte & 127) << shift
         shift += 7
     value |= byte << shift
@@ -82,7 +89,7 @@ def long_at(data: bytes, at: int, first: int) -> tuple[int, int]:
 
 def length_at(data: bytes, at: int, first: int) -> tuple[int, int]:
     """As `long_at`, for what can't be negative; `first` may be any byte."""
-    value, at = long_at(data, at, first) if first > 127 else (first, at)
+    value, at = long_at(data, at, first) if first > _LAST_MAX else (first, at)
     if value & 1:
         raise ValueError("a negative length")
     return value, at
@@ -101,7 +108,7 @@ def block_at(data: bytes, at: int) -> tuple[int, int, int]:
 
 
 def _signed_at(data: bytes, at: int) -> tuple[int, int]:
-    value, at = long_at(data, at + 1, data[at]) if data[at] > 127 else (data[at], at + 1)
+    value, at = long_at(data, at + 1, data[at]) if data[at] > _LAST_MAX else (data[at], at + 1)
     return (value >> 1) ^ -(value & 1), at
 
 
@@ -243,7 +250,7 @@ class _Source:
         if kind == "union":
             yield from self._union(target, writer, shape, path, null)
             return
-        shape = self._branch(kind, shape, path)
+        shape = self._branch(writer, shape, path)
         if kind == "record":
             yield f"{target}, at = {self.record(writer, shape, path)}(data, at)"
         elif kind == "array":
@@ -253,21 +260,22 @@ class _Source:
         else:
             yield from self._scalar(target, writer, shape)
 
-    def _branch(self, kind: str, shape: Schema, path: str) -> Schema:
-        """The type of the shape that takes the writer's."""
+    def _branch(self, writer: Schema, shape: Schema, path: str) -> Schema:
+        """The type of the shape that takes the writer's: of several the same one, else the first."""
         branches = [
             self._wanted.get(each, each) if isinstance(each, str) else each for each in _branches(shape)
         ]
-        for branch in branches:
-            if _kind(branch) in _TAKEN_BY.get(kind, {kind}):
-                return branch
-        raise Mismatch(path, f"is {kind}, not {' or '.join(_kind(branch) for branch in branches)}")
+        kind = _kind(writer)
+        taking = [branch for branch in branches if _kind(branch) in _TAKEN_BY.get(kind, {kind})]
+        if not taking:
+            raise Mismatch(path, f"is {kind}, not {' or '.join(_kind(branch) for branch in branches)}")
+        return next((branch for branch in taking if _identity(branch) == _identity(writer)), taking[0])
 
     def _union(self, target: str, writer: Schema, shape: Schema, path: str, null: str) -> Iterator[str]:
         yield from _LONG
         for number, branch in enumerate(writer):
             yield f"{'elif' if number else 'if'} n == {2 * number}:"
-            if branch == "null":
+            if _kind(branch) == "null":
                 yield f"    {target} = {None if 'null' in _branches(shape) else null}"
             else:
                 yield from _indented(self._value(target, branch, shape, path, null))
@@ -289,7 +297,7 @@ class _Source:
     def _scalar(self, target: str, writer: Schema, shape: Schema) -> Iterator[str]:
         kind, wanted = _kind(writer), _kind(shape)
         if kind in {"string", "bytes"}:
-            yield from _text(target, decode=kind == "string")
+            yield from _text(target, decode=wanted != "bytes")
         elif kind == "enum":
             yield from _LENGTH
             yield f"{target} = {self._constant(tuple(writer['symbols']))}[n >> 1]"
@@ -370,6 +378,11 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
 
 def _branches(shape: Schema) -> list[Schema]:
     return shape if isinstance(shape, list) else [shape]
+
+
+def _identity(schema: Schema) -> tuple[str, str]:
+    """What tells two branches of a union apart."""
+    return _kind(schema), schema.get("name", "") if isinstance(schema, dict) else ""
 
 
 def _logical(schema: Schema) -> str:

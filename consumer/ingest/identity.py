@@ -37,6 +37,8 @@ _CACHED = 16_384
 _HEX = 64
 _MONTHS = 12
 _OLDEST_YEAR = 1900
+_PHONE_MIN_DIGITS = 8
+_PHONE_MAX_DIGITS = 15
 _HASH = re.compile(r"[0-9a-fA-F]{64}(?:\.[\w-]{8}|\.\w{2})?", re.ASCII)
 _INTERNATIONAL = re.compile(r"(?:\+|00)[\d\s./()-]+", re.ASCII)
 _NOT_DIGITS = re.compile(r"\D+", re.ASCII)
@@ -107,7 +109,7 @@ def location(address: Address) -> Location:
 
 
 def is_hash(text: str) -> bool:
-    """Is it a SHA-256 in hex, bare or with the appendix that Meta's parameter builder writes?"""
+    """Say if it is a SHA-256 in hex, bare or with the appendix that Meta's parameter builder writes."""
     return len(text) >= _HEX and _HASH.fullmatch(text) is not None
 
 
@@ -143,8 +145,8 @@ def phone_e164(raw: str, land: str) -> str:
 
 
 def _is_plain(digits: str) -> bool:
-    """Is it of a length that exists, with a country code that exists and no trunk zero behind it?"""
-    if not 8 <= len(digits) <= 15:
+    """Say if it has a possible length, a country code that exists and no trunk zero behind it."""
+    if not _PHONE_MIN_DIGITS <= len(digits) <= _PHONE_MAX_DIGITS:
         return False
     code = next((digits[:size] for size in (1, 2, 3) if digits[:size] in _CALLING_CODES), "")
     return bool(code) and digits[len(code)] != "0"
@@ -153,7 +155,7 @@ def _is_plain(digits: str) -> bool:
 def name(raw: str) -> str:
     """Lower case, letters, marks and digits of any script, nothing else.
 
-    >>> name("O’Brien-Smith"), name("van der Berg"), name("São Paulo"), name("정")
+    >>> name("O'Brien-Smith"), name("van der Berg"), name("São Paulo"), name("정")
     ('obriensmith', 'vanderberg', 'sãopaulo', '정')
     """
     text = _composed(raw)

@@ -48,7 +48,7 @@ _HEAD = (
 
 
 class DecodedHead(NamedTuple):
-    """The head of an order, and where in the record's value it ends (0 if it isn't in one piece)."""
+    """The head of an order, and where in the record's value the rest is to be read from."""
 
     head: OrderHead
     end: int
@@ -77,12 +77,12 @@ class OrderReader:
     def head(self, value: bytes) -> DecodedHead:
         """The head alone; what is behind it is digested, not decoded."""
         values, end = read(self._head, value, self._schema_id)
-        if self._in_one_piece and end < len(value):
-            return DecodedHead(
-                _order_head(values, blake2b(value[end:], digest_size=REST_BYTES).digest()), end
-            )
-        check_end(value, end, self._schema_id)
-        return DecodedHead(_order_head(values, self._digest(value)), BODY_AT)
+        if not self._in_one_piece:
+            check_end(value, end, self._schema_id)
+            return DecodedHead(_order_head(values, self._digest(value)), BODY_AT)
+        if end > len(value):
+            check_end(value, end, self._schema_id)
+        return DecodedHead(_order_head(values, blake2b(value[end:], digest_size=REST_BYTES).digest()), end)
 
     def order(self, value: bytes, decoded: DecodedHead | None = None) -> Order:
         """The whole order; `decoded` spares reading its head again."""
@@ -134,7 +134,7 @@ def _consent(
     ads: str,
     analytics: str,
     personalisation: str,
-    sale_opt_out: bool,
+    sale_opt_out: bool,  # noqa: FBT001 - made by position, in the schema's order
     region: str,
     at_ms: int,
 ) -> Consent:
