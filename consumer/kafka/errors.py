@@ -58,7 +58,7 @@ class OffsetOutOfRange(CapiError):
         super().__init__(
             f"the records that {partition.topic}[{partition.partition}] should be read from are no longer there: "
             "they were deleted before they were read, or the topic was made anew. Nothing is skipped by itself: "
-            "look at the gap with `capi offsets show`, then `capi offsets accept-gap` goes on at the oldest record"
+            "look at the gap with `capi offsets show`; `capi offsets accept-gap` goes on at the oldest record"
         )
         self.partition = partition
 

@@ -40,7 +40,8 @@ class OffsetsVanished(CapiError):
         super().__init__(
             f"group {group} has lost its committed offsets ({len(partitions)} partitions, {first.topic}"
             f"[{first.partition}] first): it was idle for longer than the broker keeps them, or they were deleted. "
-            "`capi offsets show` says what is known; commit where it should go on, then start it again"
+            "`capi offsets show` says where it stands; `capi offsets accept-gap` goes on at the oldest record, or "
+            "commit where it should go on, then start it again"
         )
 
 

@@ -122,7 +122,7 @@ class Restore:
         if checkpoint.offset > end:
             message = (
                 f"{store!r} is ahead of {self._changelog.topic} (its end is {end}): the topic lost records or was "
-                "made anew; `capi state reset` drops the store and believes the topic"
+                "made anew. To believe the topic, remove the folder of the store; it is read back from the topic then"
             )
             raise StateUnusable(message)
         stale = self._clock.now_ms() - checkpoint.at_ms > self._changelog.tombstones_ms
