@@ -12,6 +12,7 @@ METADATA_MAX_CHARACTERS = 3_000
 """The broker takes 4,096 bytes."""
 INTAKE_MAX_CHARACTERS = 2_000
 _VERSION = "1:"
+_DIGITS_MAX = 19
 
 
 class Progress:
@@ -101,7 +102,7 @@ def _settled_runs(metadata: str) -> Iterator[tuple[int, int]]:
     if not metadata.startswith(_VERSION):
         return
     numbers = metadata.removeprefix(_VERSION).split(".")
-    if not all(number.isascii() and number.isdecimal() for number in numbers):
+    if not all(number.isascii() and number.isdecimal() and len(number) <= _DIGITS_MAX for number in numbers):
         return
     at = 0
     for unsettled, settled in zip(numbers[::2], numbers[1::2], strict=False):
