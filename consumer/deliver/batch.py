@@ -21,7 +21,13 @@ def halves(group: Group) -> tuple[Group, Group]:
 
 def parted(group: Group, deliveries: list[Delivery]) -> Group:
     """Some of a group, with its history."""
-    return Group(deliveries, failures=group.failures, accepted_then=group.accepted_then)
+    return Group(
+        deliveries,
+        failures=group.failures,
+        accepted_then=group.accepted_then,
+        suspect=group.suspect,
+        hinted=group.hinted,
+    )
 
 
 def _ours(group: Group) -> Group | None:
@@ -68,20 +74,35 @@ class Queue:
         self._length += len(group.deliveries)
         heapq.heappush(self._waiting, (until_s, next(self._number), group))
 
-    def take(self, now: Now, *, events_max: int = 0, flush: bool = False) -> Group | None:
-        """The next group, no larger than `events_max` if given; `flush` waits for no linger. None if none is ready."""
+    def take(self, now: Now) -> Group | None:
+        """The next group. None if none is ready."""
         self._ripen(now)
-        most = events_max or self._events_max
-        if self._ready and not (self._full(now, flush=flush) and self._fresh[0][0] < self._ready[0][0]):
+        full = self._full(now)
+        if self._ready and not (full and self._fresh[0][0] < self._ready[0][0]):
             group = heapq.heappop(self._ready)[2]
-        elif self._full(now, flush=flush):
-            group = Group(self._batch(most, now))
+        elif full:
+            group = Group(self._batch(self._events_max, now))
         else:
             return None
         self._length -= len(group.deliveries)
-        if len(group.deliveries) > most:
-            self.put(parted(group, group.deliveries[most:]))
-            group = parted(group, group.deliveries[:most])
+        return group
+
+    def take_probe(self, now: Now, events_max: int) -> Group | None:
+        """A few to try the platform with, of those that failed least: an event at fault would tell nothing of it."""
+        self._ripen(now)
+        if self._fresh:
+            group = Group(self._batch(events_max, now))
+        elif self._ready:
+            calmest = min(self._ready, key=lambda entry: (entry[2].failures, entry[:2]))
+            self._ready.remove(calmest)
+            heapq.heapify(self._ready)
+            group = calmest[2]
+        else:
+            return None
+        self._length -= len(group.deliveries)
+        if len(group.deliveries) > events_max:
+            self.put(parted(group, group.deliveries[events_max:]))
+            group = parted(group, group.deliveries[:events_max])
         return group
 
     def _ripen(self, now: Now) -> None:
@@ -92,11 +113,11 @@ class Queue:
             group = heapq.heappop(self._waiting)[2]
             heapq.heappush(self._ready, (group.deadline_ms, next(self._number), group))
 
-    def _full(self, now: Now, *, flush: bool) -> bool:
+    def _full(self, now: Now) -> bool:
         """Fresh deliveries make a batch: they are enough, or waited long enough."""
         if not self._fresh:
             return False
-        return flush or len(self._fresh) >= self._events_max or now.s >= self._fresh_since_s + self._linger_s
+        return len(self._fresh) >= self._events_max or now.s >= self._fresh_since_s + self._linger_s
 
     def _batch(self, most: int, now: Now) -> list[Delivery]:
         batch: list[Delivery] = []

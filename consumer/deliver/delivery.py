@@ -32,12 +32,17 @@ class Delivery(Struct, eq=False):
 class Group(Struct, eq=False):
     """Deliveries that go in one request, and that stay together until a verdict parts them.
 
-    `failures` counts the transient ones in a row; `accepted_then` is how much the lane had delivered at the last one.
+    `failures` counts the transient ones in a row; `accepted_then` is how much the lane had delivered at the last one;
+    `suspect` if it failed while others passed. `named` if a reply names just these as culprits, `hinted` if these are
+    what is left without those.
     """
 
     deliveries: list[Delivery]
     failures: int = 0
     accepted_then: int = 0
+    suspect: bool = False
+    named: bool = False
+    hinted: bool = False
     probe: bool = False
     began_s: float = 0.0
 

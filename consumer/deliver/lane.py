@@ -43,6 +43,7 @@ from consumer.platforms.contract import (
 PROBE_MAX_EVENTS = 5
 PROBE_MIN_S = 5.0
 PROBE_MAX_S = 300.0
+HINTS_REMEMBERED = 3
 RETRY_AFTER_MAX_S = 3_600.0
 """Longer than this nobody is taken at their word: the wait may have been a mistake, or over long since."""
 
@@ -75,9 +76,11 @@ class Lane:
         self._not_before_s = 0.0
         self._throttles = 0
         self._accepted = 0
+        self._hints = 0
         self._ended: list[Ended] = []
         self._probe_at_s = 0.0
         self._probes = 0
+        self._renewed_at_s = 0.0
         self.fault: SetupFault | None = None
         self.resent = 0
 
@@ -101,17 +104,22 @@ class Lane:
         closed_s = self._closed_s(now)
         if closed_s is None or closed_s > 0:
             return closed_s
-        while (group := self._queue.take(now)) is not None:
+        while (group := self._take(now)) is not None:
             if self._alive(group, now):
                 return self._begin(group, now)
         return self._queue.wait_s(now)
 
+    def _take(self, now: Now) -> Group | None:
+        if self._breaker.state == "half_open":
+            return self._queue.take_probe(now, PROBE_MAX_EVENTS)
+        return self._queue.take(now)
+
     def _next_probe(self, now: Now) -> Next:
         if self._under_way:
             return None
-        if now.s < self._probe_at_s:
-            return self._probe_at_s - now.s
-        while (group := self._queue.take(now, events_max=PROBE_MAX_EVENTS, flush=True)) is not None:
+        if now.s < (probe_at_s := max(self._probe_at_s, self._not_before_s)):
+            return probe_at_s - now.s
+        while (group := self._queue.take_probe(now, PROBE_MAX_EVENTS)) is not None:
             if self._alive(group, now):
                 group.probe = True
                 return self._begin(group, now)
@@ -160,6 +168,7 @@ class Lane:
             delivery.code = getattr(verdict, "code", "")
         match verdict:
             case Accepted():
+                self._learn(group, -1)
                 self._deliver(group.deliveries)
             case PerEvent(verdicts):
                 self._each(group, verdicts, now)
@@ -175,15 +184,17 @@ class Lane:
                 self._hold_back(after_s, now)
                 self._again(group, after_s, now)
             case Later(_, after_s):
-                self._queue.wait(group, now.s + after_s)
+                self._wait(group, after_s, now)
             case SetupFault():
                 self._queue.put(group)
             case Unconfirmed():
                 self._unconfirmed(group, now)
 
     def _feel(self, group: Group, verdict: Verdict, now: Now) -> None:
-        """What the verdict says of the platform's health; a fault of ours says nothing of it."""
+        """What the verdict says of the platform's health; a fault of ours, or of an event's, says nothing of it."""
         match verdict:
+            case Transient() | Unconfirmed() if group.suspect:
+                pass
             case Transient() | Unconfirmed():
                 self._breaker.failed(now.s)
                 self._concurrency.failed(group.began_s, now.s)
@@ -195,12 +206,13 @@ class Lane:
             case _:
                 self._throttles = 0
                 self._breaker.succeeded()
-                self._concurrency.succeeded(now.s - group.began_s, len(self._under_way))
+                self._concurrency.succeeded(group.began_s, now.s, len(self._under_way))
 
     def _each(self, group: Group, verdicts: tuple[EventVerdict, ...], now: Now) -> None:
         if len(verdicts) != len(group.deliveries):
             self._unconfirmed(group, now)
             return
+        later: dict[float, list[Delivery]] = {}
         for delivery, verdict in zip(group.deliveries, verdicts, strict=True):
             match verdict:
                 case Accepted():
@@ -209,20 +221,32 @@ class Lane:
                     self._reject(delivery, verdict)
                 case Later(code, after_s):
                     delivery.code = code
-                    self._queue.wait(parted(group, [delivery]), now.s + after_s)
+                    later.setdefault(after_s, []).append(delivery)
+        for after_s, deliveries in later.items():
+            self._wait(parted(group, deliveries), after_s, now)
 
     def _rejected(self, group: Group, verdict: Rejected, culprits: tuple[int, ...]) -> None:
-        """Find the culprits: the indices named may be wrong, so even they are asked about once more, apart."""
+        """Find the culprits: the indices named may be wrong, so even they are asked about once more, apart.
+
+        Whoever is rejected again without those named is halved, unless the platform has named the right ones so far.
+        """
         deliveries = group.deliveries
-        named = {index for index in culprits if index < len(deliveries)}
+        named = {index for index in culprits if 0 <= index < len(deliveries)}
+        self._learn(group, 1)
         if len(deliveries) == 1:
             self._reject(deliveries[0], verdict)
-        elif not named or len(named) == len(deliveries):
+        elif not named or len(named) == len(deliveries) or (group.hinted and self._hints <= 0):
             self._split(group)
         else:
-            self._queue.put(parted(group, [deliveries[index] for index in sorted(named)]))
-            rest = [delivery for index, delivery in enumerate(deliveries) if index not in named]
-            self._queue.put(parted(group, rest))
+            apart = parted(group, [deliveries[index] for index in sorted(named)])
+            rest = parted(group, [each for index, each in enumerate(deliveries) if index not in named])
+            apart.named = rest.hinted = True
+            self._queue.put(apart)
+            self._queue.put(rest)
+
+    def _learn(self, group: Group, named_rightly: int) -> None:
+        if group.named:
+            self._hints = min(HINTS_REMEMBERED, max(-HINTS_REMEMBERED, self._hints + named_rightly))
 
     def _split(self, group: Group) -> None:
         for half in halves(group):
@@ -232,7 +256,17 @@ class Lane:
         self._throttles += 1
         asked_s = wait_s(self._throttles, TOGETHER_MAX_S, self._chance) if after_s is None else after_s
         self._hold_back(asked_s, now)
-        self._queue.wait(group, self._not_before_s)
+        self._wait(group, self._not_before_s - now.s, now)
+
+    def _wait(self, group: Group, after_s: float, now: Now) -> None:
+        """To be sent then; what has its window close before that waits for nothing but to expire."""
+        until_ms = now.ms + after_s * 1000
+        kept = [delivery for delivery in group.deliveries if delivery.deadline_ms > until_ms]
+        late = [delivery for delivery in group.deliveries if delivery.deadline_ms <= until_ms]
+        if kept:
+            self._queue.wait(parted(group, kept), now.s + after_s)
+        for delivery in late:
+            self._queue.wait(parted(group, [delivery]), now.s + max(0, delivery.deadline_ms - now.ms) / 1000)
 
     def _hold_back(self, after_s: float | None, now: Now) -> None:
         """The platform asked for silence: nothing at all is sent."""
@@ -244,13 +278,11 @@ class Lane:
         group.failures += 1
         others_pass = group.failures > 1 and self._accepted > group.accepted_then
         group.accepted_then = self._accepted
-        most_s = ALONE_MAX_S if others_pass and len(group.deliveries) == 1 else TOGETHER_MAX_S
-        parts = (
-            halves(group) if others_pass and len(group.deliveries) > 1 else (parted(group, group.deliveries),)
-        )
-        for part in parts:
+        group.suspect = group.suspect or others_pass
+        most_s = ALONE_MAX_S if group.suspect and len(group.deliveries) == 1 else TOGETHER_MAX_S
+        for part in halves(group) if others_pass and len(group.deliveries) > 1 else (group,):
             waits_s = wait_s(group.failures, most_s, self._chance)
-            self._queue.wait(part, now.s + max(waits_s, min(after_s or 0.0, RETRY_AFTER_MAX_S)))
+            self._wait(part, max(waits_s, min(after_s or 0.0, RETRY_AFTER_MAX_S)), now)
 
     def _unconfirmed(self, group: Group, now: Now) -> None:
         if self._rules.resend_unconfirmed:
@@ -267,7 +299,7 @@ class Lane:
                 self.fault, self._probes = verdict, 0
                 self._probe_at_s = now.s + PROBE_MIN_S
             case SetupFault() | Throttled() | Transient() | Unconfirmed():
-                if group.probe:
+                if group.probe and group.began_s >= self._renewed_at_s:
                     self._probes += 1
                     self._probe_at_s = now.s + min(PROBE_MAX_S, PROBE_MIN_S * 2.0 ** min(self._probes, 30))
             case _:
@@ -276,8 +308,9 @@ class Lane:
         group.probe = False
 
     def credentials_changed(self, now: Now) -> None:
-        """Someone did something about it: probe at once."""
-        self._probe_at_s = now.s
+        """Someone did something about it: probe at once; what a probe from before says counts no more."""
+        self._probe_at_s = self._renewed_at_s = now.s
+        self._probes = 0
 
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         self._accepted += len(deliveries)

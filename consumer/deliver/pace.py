@@ -9,6 +9,7 @@ BreakerState: TypeAlias = Literal["closed", "open", "half_open"]
 BREAK_AFTER_FAILURES = 5
 OPEN_MIN_S = 1.0
 OPEN_MAX_S = 60.0
+BEGIN_REQUESTS = 4.0
 LATENCY_RISE = 3.0
 _SMOOTH = 0.1
 
@@ -16,12 +17,12 @@ _SMOOTH = 0.1
 class Concurrency:
     """Requests under way at once: one more after a round of successes, half as many after trouble.
 
-    It doesn't grow while requests take much longer than they used to: a queue builds up at the other side.
+    Requests that take much longer than they used to are trouble too: a queue builds up at the other side.
     """
 
     def __init__(self, most: int) -> None:
         self._most = float(most)
-        self._limit = min(4.0, self._most)
+        self._limit = min(BEGIN_REQUESTS, self._most)
         self._cut_at_s = -1.0
         self._usual_s = 0.0
         self._recent_s = 0.0
@@ -31,23 +32,30 @@ class Concurrency:
         """How many may be under way."""
         return max(1, int(self._limit))
 
-    def succeeded(self, took_s: float, under_way: int) -> None:
+    def succeeded(self, began_s: float, now_s: float, under_way: int) -> None:
         """A request passed; `under_way` counts it."""
+        took_s = now_s - began_s
         self._recent_s += _SMOOTH * (took_s - self._recent_s) if self._recent_s else took_s
         self._usual_s = (
             min(self._recent_s, self._usual_s + 0.01 * (self._recent_s - self._usual_s))
             if self._usual_s
             else took_s
         )
-        used = under_way >= self.limit
-        if used and self._recent_s <= LATENCY_RISE * self._usual_s:
+        if self._recent_s > LATENCY_RISE * self._usual_s:
+            self._cut(began_s, now_s, min(BEGIN_REQUESTS, self._limit))
+        elif under_way >= self.limit:
             self._limit = min(self._most, self._limit + 1.0 / self._limit)
 
     def failed(self, began_s: float, now_s: float) -> None:
-        """A request failed or was throttled. Those that began before the last cut tell nothing new."""
+        """A request failed or was throttled."""
+        self._cut(began_s, now_s, 1.0)
+
+    def _cut(self, began_s: float, now_s: float, least: float) -> None:
+        """Halve it. Requests that began before the last cut tell nothing new."""
         if began_s >= self._cut_at_s:
-            self._limit = max(1.0, self._limit / 2.0)
+            self._limit = max(least, self._limit / 2.0)
             self._cut_at_s = now_s
+            self._recent_s = 0.0
 
     def __repr__(self) -> str:
         return f"<Concurrency {self.limit} of {self._most:.0f}>"
