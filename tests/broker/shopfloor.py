@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import yaml
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from msgspec import json
 
 from consumer.codec import Decoder, load_schema
 from consumer.demo.publish import Publisher
-from consumer.emulators.shop import PixelFire, Published, Truth
+from consumer.emulators.shop import Damage, PixelFire, Plan, Published, Truth, traffic
 from consumer.kafka.registry import SchemaStore
 from consumer.kafka.topics import Topics, specs
 from consumer.kafka.writer import Writer
-from consumer.model import Conversion
+from consumer.model import Conversion, Origin
 from consumer.settings import Settings, load
 from consumer.state.store import CHECKPOINT_KEY, Store
 from tests.guarantees import SameState
@@ -30,6 +30,12 @@ STEPS = ("idle", "begun", "produced", "positions_sent", "committed", "stored")
 DEADLINE_S = 120.0
 Told: TypeAlias = Published | PixelFire | Truth
 Record: TypeAlias = tuple[bytes | None, bytes | None, dict[str, str]]
+
+
+def whole(seed: int, orders: int) -> list[Told]:
+    """Traffic of six hours, but for the schema that no registry knows: it holds its partition for half a minute."""
+    plan = Plan(seed=seed, orders=orders, now_ms=int(time.time() * 1000))
+    return [told for told in traffic(plan) if getattr(told, "damage", None) is not Damage.UNKNOWN_SCHEMA]
 
 
 def wait_for(
@@ -190,15 +196,24 @@ class ShopFloor:
         names = {"orders": self.settings.topics.orders, "checkouts": self.settings.topics.checkouts}
         return {names[topic]: count for topic, count in publisher.written.items()}
 
-    def write(self, topic: str, value: bytes | None, key: bytes | None, partition: int = 0) -> None:
-        """Write one record as it is."""
-        writer = Writer(self.settings.kafka, client_id="test")
-        offsets: list[int | None] = []
-        writer.produce(topic, value, key=key, partition=partition, on_delivered=offsets.append)
-        writer.flush(30)
+    def write(self, topic: str, value: bytes | None, key: bytes | None, partition: int = 0) -> Origin:
+        """Write one record as it is; where it stands."""
+        return self.write_all([(topic, value, key)], partition)[0]
+
+    def write_all(
+        self, records: Iterable[tuple[str, bytes | None, bytes | None]], partition: int = 0
+    ) -> list[Origin]:
+        """Write records (topic, value, key) as they are, one after the other; where each stands."""
+        writer, origins = Writer(self.settings.kafka, client_id="test"), []
+        for topic, value, key in records:
+            offsets: list[int | None] = []
+            writer.produce(topic, value, key=key, partition=partition, on_delivered=offsets.append)
+            writer.flush(30)
+            assert offsets
+            assert offsets[0] is not None, f"{topic} did not take the record"
+            origins.append(Origin(topic, partition, offsets[0]))
         writer.close()
-        assert offsets
-        assert offsets[0] is not None, f"{topic} did not take the record"
+        return origins
 
     @property
     def inputs(self) -> list[TopicPartition]:
@@ -231,10 +246,18 @@ class ShopFloor:
             group.close()
 
     def rewind(self) -> None:
-        """Set the group's offsets to 0; nobody may be in it."""
+        """Set the group's offsets to 0, once its last member's session is over."""
         group = self._reader(f"{self.prefix}.enrich")
         offsets = [TopicPartition(at.topic, at.partition, 0) for at in self.inputs]
-        group.commit(offsets=offsets, asynchronous=False)
+
+        def taken() -> bool:
+            try:
+                group.commit(offsets=offsets, asynchronous=False)
+            except KafkaException:
+                return False
+            return True
+
+        wait_for("the group is empty", taken, every_s=0.1)
         group.close()
 
     def records(self, name: str) -> Iterator[Record]:

@@ -1,0 +1,34 @@
+"""An operator sets the group back to its beginning, with the state kept."""
+
+from collections.abc import Callable
+
+from consumer.emulators.shop import Truth
+from tests.broker.shopfloor import ShopFloor, whole
+from tests.guarantees import Conservation, EachOnce
+
+SEED = 31
+REPEATED = {"reread", "duplicate", "conflict", "context", "filtered", "tombstone", "letter"}
+
+
+def test_rewind_to_zero_makes_no_new_conversion(open_floor: Callable[..., ShopFloor]) -> None:
+    """All is read again and each record has an ending again, but nothing is converted a second time."""
+    print(f"seed {SEED}")  # noqa: T201 (so that a failure can be repeated)
+    told, once = whole(SEED, orders=200), EachOnce()
+    floor = open_floor(kafka={"session_timeout_s": 2})
+    once.truth(each for each in told if isinstance(each, Truth))
+    written = floor.publish(told)
+    for round_ in ("first", "again"):
+        balance = Conservation()
+        balance.published(written)
+        with floor.start() as process:
+            floor.await_drained(process)
+            status = process.stop()
+        tally = status["tally"]
+        balance.counted(tally["read"], tally["endings"], status["waiting"])
+        assert list(balance.violations()) == [], round_
+        if round_ == "first":
+            floor.rewind()
+    assert {ending.split()[1] for ending in tally["endings"]} <= REPEATED
+    assert tally["conversions"] == {}
+    once.out(conversion.event_id for conversion in floor.conversions())
+    assert list(once.violations()) == []
