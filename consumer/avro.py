@@ -165,7 +165,10 @@ class _Source:
         self._scope: dict[str, Any] = dict(_SCOPE)
 
     def compiled(self, name: str) -> Reader:
-        exec("\n".join(self._functions), self._scope)  # noqa: S102 - as dataclasses does; see the class
+        try:
+            exec("\n".join(self._functions), self._scope)  # noqa: S102 - as dataclasses does; see the class
+        except SyntaxError:  # Python nests no more than 20 loops
+            raise Mismatch("the record", "has arrays or maps nested too deeply") from None
         reader: Reader = self._scope[name]
         return reader
 

@@ -408,3 +408,15 @@ def test_null_stands_for_the_default_and_is_refused_without_one() -> None:
     with pytest.raises(Unmappable, match="f is null in a record of schema 9") as caught:
         read(reader, b"\0", 9, 0)
     assert caught.value.reason == "missing_field"
+
+
+def test_arrays_nested_beyond_reason_are_refused() -> None:
+    """A schema with more arrays in each other than Python can loop over is a mismatch, not a crash."""
+    kind: Any = "int"
+    for _ in range(9):
+        kind = {"type": "array", "items": kind}
+    assert compile_reader(of(kind))(b"\0", 0) == ({"f": ()}, 1)
+    for _ in range(9):
+        kind = {"type": "array", "items": kind}
+    with pytest.raises(Mismatch, match="nested too deeply"):
+        compile_reader(of(kind))
