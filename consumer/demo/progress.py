@@ -24,7 +24,7 @@ SAME_LINE_EVERY_S = 15.0
 REFRESH_PER_S = 4
 RATE_OVER_S = 2.0
 STILL_AFTER_S = 3.0
-_BAR_WIDTH = 20
+_BAR_WIDTH = 12
 
 
 class Seen(Struct, frozen=True):
@@ -64,13 +64,13 @@ class Stage(Struct, frozen=True):
 
 def stages(seen: Seen) -> Iterator[Stage]:
     """The flow, from left to right."""
-    shop = f"{seen.told:,} of {seen.orders:,} orders told, {seen.pixel:,} pixel events"
+    shop = f"{seen.told:,} of {seen.orders:,} orders, {seen.pixel:,} pixel events"
     share = seen.told / seen.orders
     yield Stage("shop", seen.published, round(seen.published / share) if share else 0, "records", shop)
     enrich = seen.enrich
     if enrich is not None:
         letters = sum(enrich.letters.values())
-        rest = f"{seen.conversions:,} conversions, {letters:,} letters, {enrich.waiting:,} orders waiting"
+        rest = f"{seen.conversions:,} conversions, {letters:,} letters, {enrich.waiting:,} waiting"
         yield Stage("enrich", seen.ended, seen.published, "records", rest)
     for each in seen.destinations:
         yield Stage(
@@ -79,7 +79,7 @@ def stages(seen: Seen) -> Iterator[Stage]:
         stats = seen.platforms.get(each.platform)
         if stats is not None:
             held = sum(count.after_dedupe for count in stats.events.values())
-            rest = f"{stats.server:,} from the server, {stats.pixel:,} from the pixel"
+            rest = f"{stats.server:,} from the server, {stats.pixel:,} from the pixel, deduped"
             yield Stage(f"  {each.platform} holds", held, 0, "events", rest)
 
 
@@ -87,7 +87,7 @@ def _outcomes(of: DestinationSnapshot) -> str:
     counts = {outcome.value: 0 for outcome in Outcome}
     for (outcome, _), count in of.outcomes.items():
         counts[outcome] += count
-    told = [f"{name} {count:,}" for name, count in counts.items() if count]
+    told = [f"{count:,} {name}" for name, count in counts.items() if count]
     parked = f", parked: {of.park_reason}" if of.parked else ""
     return ", ".join([*told, f"{of.in_flight:,} in flight, {sum(of.requests.values()):,} requests"]) + parked
 

@@ -1,6 +1,5 @@
 """The report as other programs read it: its JSON is fixed. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -9,7 +8,7 @@ from consumer.deliver.tally import LATENCY_BOUNDS_S
 from consumer.demo.conservation import violations
 from consumer.demo.facts import Counts, Destined, Enriched, Facts
 from consumer.emulators.kept import Stats
-from consumer.model import Outcome
+from consumer.model import Ending, Outcome
 
 
 class EnrichReport(Struct, frozen=True):
@@ -99,12 +98,12 @@ def report(facts: Facts) -> Report:
 
 
 def _enrich(enriched: Enriched) -> EnrichReport:
-    endings: Counter[str] = Counter()
+    endings = dict.fromkeys((ending.value for ending in Ending), 0)
     for (_, ending), count in enriched.endings.items():
         endings[ending] += count
     return EnrichReport(
         read=enriched.read,
-        endings=_sorted(endings),
+        endings=endings,
         conversions=_sorted(enriched.conversions),
         order_only=enriched.order_only,
         filtered=_sorted(enriched.filtered),
