@@ -4,9 +4,11 @@ Each gives sentences about what is wrong; none if the guarantee was kept.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from consumer.emulators.shop import Published, Truth
+from consumer.model import Outcome, Receipt
 
 NAMED_MAX = 5
 CONVERTED_CAUSES = frozenset({"", "consent_denied", "consent_missing", "no_identifiers"})
@@ -156,3 +158,106 @@ class SameState:
 def _named(names: Iterable[str]) -> str:
     some = sorted(names)
     return ", ".join(some[:NAMED_MAX]) + (", …" if len(some) > NAMED_MAX else "")
+
+
+class OneOutcomeEach:
+    """Every conversion has an outcome at a destination: of several receipts the first in the readers' order counts."""
+
+    def __init__(self, destination: str) -> None:
+        self._destination = destination
+        self._owed: dict[tuple[int, int], str] = {}
+        self._receipts: dict[tuple[int, int], list[Receipt]] = {}
+
+    def owed(self, written: Mapping[tuple[int, int], str]) -> None:
+        """See conversions: (partition, offset) to the event id."""
+        self._owed.update(written)
+
+    def receipts(self, receipts: Iterable[Receipt]) -> None:
+        """See receipts, of other destinations as well."""
+        for receipt in receipts:
+            if receipt.destination == self._destination:
+                at = (receipt.conversion_partition, receipt.conversion_offset)
+                self._receipts.setdefault(at, []).append(receipt)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many conversions have which outcome."""
+        order = [outcome.value for outcome in Outcome]
+        return Counter(
+            min((each.outcome for each in of), key=order.index)
+            for at, of in self._receipts.items()
+            if at in self._owed
+        )
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        if missing := self._owed.keys() - self._receipts.keys():
+            yield f"{len(missing)} of {len(self._owed)} have no receipt: {_named(map(str, missing))}"
+        if extra := self._receipts.keys() - self._owed.keys():
+            yield f"{len(extra)} receipts are of nothing that was owed: {_named(map(str, extra))}"
+        if foreign := [
+            at for at, of in self._receipts.items() if any(each.event_id != self._owed.get(at) for each in of)
+        ]:
+            yield f"{len(foreign)} receipts bear another's event id: {_named(map(str, foreign))}"
+
+    def __repr__(self) -> str:
+        return f"<OneOutcomeEach {self._destination}: {len(self._owed)} owed, {len(self._receipts)} ended>"
+
+
+class Resent:
+    """After a crash only that is sent again which the platform had taken and no commit told of."""
+
+    def __init__(self) -> None:
+        self._seen: list[str] = []
+        self._open: set[str] = set()
+        self._repeats: list[tuple[int, int]] = []
+        self._wrong: list[str] = []
+
+    def killed(
+        self,
+        written: Mapping[tuple[int, int], str],
+        committed: Mapping[int, tuple[int, str]],
+        accepted: Sequence[str],
+    ) -> None:
+        """See what is committed (offset and metadata, by partition) and all that the platform ever took, in order."""
+        self._judge(accepted)
+        self._open = set(accepted) - set(_settled(written, committed))
+
+    def ended(self, accepted: Sequence[str]) -> None:
+        """See all that the platform ever took, once more."""
+        self._judge(accepted)
+
+    def _judge(self, accepted: Sequence[str]) -> None:
+        before, since = set(self._seen), accepted[len(self._seen) :]
+        again = [event_id for event_id in since if event_id in before]
+        if unasked := set(again) - self._open:
+            self._wrong.append(f"{len(unasked)} were sent again though they were settled: {_named(unasked)}")
+        if twice := [event_id for event_id, count in Counter(since).items() if count > 1]:
+            self._wrong.append(f"{len(twice)} were sent twice by one process: {_named(twice)}")
+        self._repeats.append((len(again), len(self._open)))
+        self._seen = list(accepted)
+
+    @property
+    def repeats(self) -> list[tuple[int, int]]:
+        """For each process how many it sent again, and how many it could not know of."""
+        return self._repeats
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        yield from self._wrong
+
+    def __repr__(self) -> str:
+        return f"<Resent: {self._repeats}>"
+
+
+def _settled(
+    written: Mapping[tuple[int, int], str], committed: Mapping[int, tuple[int, str]]
+) -> Iterator[str]:
+    """Event ids below the committed offset, and in the runs beside it (`1:`, then open and settled by turns)."""
+    for partition, (offset, metadata) in committed.items():
+        offsets = sorted(at for of, at in written if of == partition)
+        yield from (written[partition, at] for at in offsets if at < offset)
+        above = iter([at for at in offsets if at >= offset])
+        for place, length in enumerate(metadata.removeprefix("1:").split(".") if metadata else ()):
+            run = [written[partition, at] for at in islice(above, int(length))]
+            yield from run if place % 2 else ()

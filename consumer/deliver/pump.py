@@ -28,7 +28,9 @@ from consumer.model import Record, TopicPartition
 
 POLL_MAX_RECORDS = 500
 POLL_TIMEOUT_S = 0.05
-COMMIT_EVERY_S = 0.1
+WRITING_TIMEOUT_S = 0.005
+"""While receipts are on their way nothing waits longer: what a crash sends again is what no commit tells of yet."""
+COMMIT_EVERY_S = 0.05
 PAUSE_AFTER_S = 1.0
 """A full destination first just doesn't read; if that lasts, it pauses, for the group must hear of it all the same."""
 SCHEMA_RETRY_S = 1.0
@@ -107,10 +109,11 @@ class Pump:
         now_s = self._clock.monotonic_s()
         self._write(self._take_ended())
         self._retry_unread(now_s)
+        wait_s = WRITING_TIMEOUT_S if self._outcomes.under_way else POLL_TIMEOUT_S
         if self._may_read(now_s):
-            self._take(self._reader.poll(POLL_MAX_RECORDS, POLL_TIMEOUT_S))
+            self._take(self._reader.poll(POLL_MAX_RECORDS, wait_s))
         else:
-            self._write(self._take_ended(POLL_TIMEOUT_S))
+            self._write(self._take_ended(wait_s))
         self._writer.poll()
         self._check()
         if now_s >= self._commit_at_s:
@@ -164,6 +167,7 @@ class Pump:
         while self._under_way(going.values()) and self._clock.monotonic_s() < deadline_s:
             self._write(self._take_ended(POLL_TIMEOUT_S))
             self._writer.poll()
+        self._sender.sync(LEAVE_WAIT_S)  # the last reply is heard of: its outcome is handed over by then
         self._write(self._take_ended())
         self._writer.flush(FLUSH_TIMEOUT_S)
         self._commit(going)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from consumer.emulators.registry import RegistryThread
+from tests.broker.dispatch import Dispatch
 from tests.broker.shopfloor import ShopFloor
 
 
@@ -26,5 +27,17 @@ def open_floor(
         floor = ShopFloor(bootstrap, stand_in.url, prefix, tmp_path, partitions, **wishes)
         floor.make_topics()
         return floor
+
+    return make
+
+
+@pytest.fixture
+def open_dispatch(
+    bootstrap: str, stand_in: RegistryThread, prefix: str, tmp_path: Path
+) -> Callable[..., Dispatch]:
+    """Opens a place where conversions are written; its topics are made once its destinations are named."""
+
+    def make(partitions: int = 3, **wishes: object) -> Dispatch:
+        return Dispatch(bootstrap, stand_in.url, prefix, tmp_path, partitions, **wishes)
 
     return make

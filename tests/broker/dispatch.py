@@ -1,0 +1,486 @@
+"""Conversions on a real cluster, with deliver as processes of their own, and the platform's stand-in over HTTP."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeAlias
+from urllib.error import HTTPError
+
+import yaml
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from msgspec import json
+
+from consumer.codec import Decoder, Encoder, load_schema
+from consumer.emulators.platforms import EmulatorThread
+from consumer.kafka.registry import SchemaStore
+from consumer.kafka.topics import Topics, specs
+from consumer.kafka.writer import TransactionalWriter, Writer
+from consumer.model import Conversion, Receipt
+from consumer.settings import load
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 120.0
+TOKEN = "good-token-of-the-shop"  # noqa: S105 (nobody's)
+ACCOUNT = "1234567890"
+At: TypeAlias = tuple[int, int]
+"""Where a conversion was written: partition and offset."""
+
+
+class Letter(NamedTuple):
+    """A record of a letters' topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, str]
+
+
+def wait_for(
+    what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S, every_s: float = 0.05
+) -> None:
+    """Wait until it holds. Raises TimeoutError, saying what was waited for."""
+    end_s = time.monotonic() + deadline_s
+    while not holds():
+        if time.monotonic() > end_s:
+            raise TimeoutError(f"{what}: not within {deadline_s:.0f} s")
+        time.sleep(every_s)
+
+
+def conversion(number: int, **fields: object) -> Conversion:
+    """A purchase that Meta takes, made a moment ago."""
+    now_ms = int(time.time() * 1000)
+    values: dict[str, Any] = {
+        "event_id": f"purchase:{number}",
+        "event_name": "purchase",
+        "event_time": now_ms - 5_000,
+        "enriched_at": now_ms,
+        "currency": "EUR",
+        "value_minor": 100 + number,
+        "order_id": str(number),
+        "consent_ads": "GRANTED",
+        "identity": {"email": sha256(f"{number}@example.com".encode()).hexdigest()},
+        "user_agent": "Mozilla/5.0",
+        "page_url": "https://shop.example/thanks",
+    }
+    return Conversion(**{**values, **fields})
+
+
+class Emulated:
+    """Meta's stand-in, told and asked over HTTP as anyone would."""
+
+    def __init__(self, *, latency_ms: float = 0, token: str = TOKEN) -> None:
+        self._thread = EmulatorThread(
+            ["meta"], tokens={"meta": token}, accounts={"meta": [ACCOUNT]}, latency_ms=latency_ms
+        )
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self.url = self._thread.__enter__().urls["meta"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.__exit__(None, None, None)
+
+    def set_token(self, token: str) -> None:
+        """Take only this token from now on."""
+        self._thread.emulators["meta"].set_token(token)
+
+    def fault(self, kind: str, **more: object) -> None:
+        """Tell it to fail."""
+        _ask(f"{self.url}/_emulator/faults", "POST", json.encode({"kind": kind, **more}))
+
+    def mend(self) -> None:
+        """No more faults."""
+        _ask(f"{self.url}/_emulator/faults", "DELETE")
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """The sums."""
+        sums: dict[str, Any] = json.decode(_ask(f"{self.url}/_emulator/stats"))
+        return sums
+
+    def accepted(self) -> list[str]:
+        """Ids of the events that it took, in order, repeats included."""
+        return [json.decode(line)["event_id"] for line in self._lines("accepted")]
+
+    def deduped(self) -> set[str]:
+        """Ids of the events after dedupe."""
+        return {json.decode(line)["event_id"] for line in self._lines("deduped")}
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Its log."""
+        return [json.decode(line) for line in self._lines("requests")]
+
+    def await_quiet(self) -> None:
+        """Wait until nothing comes in any more: what a killed process had sent may still be in the sockets."""
+        counts = [-1]
+
+        def quiet() -> bool:
+            counts.append(self.stats["requests"])
+            return counts[-1] == counts[-2]
+
+        wait_for("no more requests", quiet, every_s=0.3)
+
+    def _lines(self, what: str) -> list[bytes]:
+        return _ask(f"{self.url}/_emulator/{what}").splitlines()
+
+    def __repr__(self) -> str:
+        return f"<Emulated {self.url}>"
+
+
+class Process:
+    """`capi run` in a process of its own; a context manager that kills what is still running."""
+
+    def __init__(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._log = log
+        self._at = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "consumer", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+
+    def lines(self, event: str = "") -> list[dict[str, Any]]:
+        """What it logged since its start, of one event if named."""
+        found = []
+        with self._log.open("rb") as file:
+            file.seek(self._at)
+            for line in file.read().splitlines():
+                try:
+                    said = json.decode(line)
+                except ValueError:
+                    continue
+                if isinstance(said, dict) and event in ("", said.get("event")):
+                    found.append(said)
+        return found
+
+    @property
+    def text(self) -> str:
+        """All that it printed since its start."""
+        with self._log.open("rb") as file:
+            file.seek(self._at)
+            return file.read().decode(errors="replace")
+
+    @property
+    def tail(self) -> str:
+        """The end of it."""
+        return "\n".join(self.text.splitlines()[-40:])
+
+    def await_line(self, event: str, deadline_s: float = DEADLINE_S, **fields: object) -> dict[str, Any]:
+        """Wait for a log line with these fields; the first such."""
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self.lines(event) if fields.items() <= line.items()]
+
+        self._await(f"log line {event} {fields}", lambda: bool(found()), deadline_s)
+        return found()[0]
+
+    def await_ready(self) -> None:
+        """Wait until it says that it is ready."""
+        self._await("ready", lambda: self.get("/health/ready")[0] == 200, DEADLINE_S)
+
+    def await_accepted(self, at: Emulated, count: int) -> None:
+        """Wait until the platform has taken so many events, repeats included."""
+        self._await(f"{count} accepted", lambda: int(at.stats["server"]) >= count, DEADLINE_S)
+
+    def _await(self, what: str, holds: Callable[[], bool], deadline_s: float) -> None:
+        try:
+            wait_for(what, lambda: self.is_alive() and holds(), deadline_s)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self.tail}") from None
+
+    @property
+    def port(self) -> int:
+        """Where it answers; 0 as long as it doesn't."""
+        started = self.lines("started")
+        return int(started[0]["port"]) if started else 0
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body; status 0 if nobody answers."""
+        if not self.port:
+            return 0, b""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+                return answer.status, answer.read()
+        except HTTPError as error:
+            return error.code, error.read()
+        except OSError:
+            return 0, b""
+
+    def status(self, role: str) -> dict[str, Any]:
+        """What it says of a role."""
+        told: dict[str, Any] = json.decode(self.get("/health/status")[1])["roles"][role]
+        return told
+
+    def metric(self, line: str) -> float | None:
+        """The value of a metric, named with its labels as on the page."""
+        for each in self.get("/metrics")[1].decode().splitlines():
+            if each.startswith(f"{line} "):
+                return float(each.rpartition(" ")[2])
+        return None
+
+    def is_alive(self) -> bool:
+        """True; an AssertionError with the end of its log if it has ended."""
+        if self._process.poll() is not None:
+            raise AssertionError(f"it ended with {self._process.returncode}:\n{self.tail}")
+        return True
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self._process.kill()
+        self._process.wait()
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """SIGTERM, and its good end."""
+        self.signal()
+        assert self.end() == 0, self.tail
+
+    def end(self, deadline_s: float = DEADLINE_S) -> int:
+        """Wait for its end; the exit code."""
+        return self._process.wait(deadline_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self.kill()
+
+
+class Dispatch:
+    """Topics of one test, conversions written to them, and what deliver made of them."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        registry_url: str,
+        prefix: str,
+        folder: Path,
+        partitions: int = 3,
+        **wishes: object,
+    ) -> None:
+        self.folder = folder
+        self.prefix = prefix
+        self.partitions = partitions
+        self.values: dict[str, Any] = {
+            "instance_id": "one",
+            "drain_timeout_s": 30,
+            "http": {"port": 0},
+            "kafka": {"bootstrap_servers": bootstrap, "session_timeout_s": 6},
+            "registry": {"url": registry_url, "cache_dir": str(folder / "schemas")},
+            "topics": {"prefix": prefix, "orders": f"{prefix}.orders", "checkouts": f"{prefix}.checkouts"},
+            "state": {"dir": str(folder / "state")},
+            "destinations": [],
+        }
+        for name, value in wishes.items():
+            if isinstance(value, Mapping):
+                self.values.setdefault(name, {}).update(value)
+            else:
+                self.values[name] = value
+        self.settings = load(self.file())
+        self.schemas = SchemaStore(self.settings.registry)
+        self.written: dict[At, str] = {}
+        self._encode: Encoder[Conversion] | None = None
+
+    def make_topics(self) -> None:
+        """All topics, ours and the shop's."""
+        Topics(self.settings.kafka).apply(specs(self.settings, self.partitions, shop=True), 1)
+
+    def token_file(self, name: str) -> Path:
+        """The file with a destination's token."""
+        return self.folder / f"{name}.token"
+
+    def put_token(self, name: str, token: str) -> None:
+        """Replace the file as Kubernetes does: all at once."""
+        draft = self.folder / f"{name}.token.new"
+        draft.write_text(token, encoding="utf-8")
+        draft.replace(self.token_file(name))
+
+    def destination(self, name: str, at: Emulated, **more: object) -> None:
+        """Add a destination to the settings; its token is the good one."""
+        self.put_token(name, TOKEN)
+        self.values["destinations"].append(
+            {
+                "name": name,
+                "platform": "meta",
+                "account": ACCOUNT,
+                "token_file": str(self.token_file(name)),
+                "base_url": at.url,
+                "linger_ms": 20,
+                **more,
+            }
+        )
+        self.settings = load(self.file())
+
+    def file(self, name: str = "settings", **more: object) -> Path:
+        """The settings as a file."""
+        file = self.folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump({**self.values, **more}), encoding="utf-8")
+        return file
+
+    def start(self, name: str = "one", **more: object) -> Process:
+        """Start deliver; settings may be given anew for this process."""
+        file = self.file(name, instance_id=name, **more)
+        return Process(["run", "--role", "deliver", "--config", str(file)], self.folder / f"{name}.log")
+
+    def write(self, conversions: Iterable[Conversion], *, transaction: bool = False) -> dict[At, str]:
+        """Write conversions, keyed by their order; where each is, and its event id."""
+        if self._encode is None:
+            schema = load_schema("conversion")
+            self._encode = Encoder(schema, self.schemas.register(f"{self.prefix}.conversions-value", schema))
+        keyed = [(each.event_id, each.order_id.encode(), self._encode(each)) for each in conversions]
+        return self._write(keyed, transaction=transaction)
+
+    def write_raw(self, event_id: str, value: bytes | None, key: bytes) -> dict[At, str]:
+        """Write bytes as they are."""
+        return self._write([(event_id, key, value)], transaction=False)
+
+    def _write(self, keyed: Sequence[tuple[str, bytes, bytes | None]], *, transaction: bool) -> dict[At, str]:
+        """Partitions take turns, so that a test knows them."""
+        kafka, topic = self.settings.kafka, f"{self.prefix}.conversions"
+        writer = TransactionalWriter(kafka, f"{self.prefix}.test") if transaction else Writer(kafka)
+        if isinstance(writer, TransactionalWriter):
+            writer.begin()
+        written: dict[At, str] = {}
+
+        def noted(partition: int, event_id: str) -> Callable[[int | None], None]:
+            def note(offset: int | None) -> None:
+                if offset is not None:
+                    written[partition, offset] = event_id
+
+            return note
+
+        for number, (event_id, key, value) in enumerate(keyed):
+            partition = number % self.partitions
+            writer.produce(
+                topic, value, key=key, partition=partition, on_delivered=noted(partition, event_id)
+            )
+        assert writer.flush(60) == 0
+        if isinstance(writer, TransactionalWriter):
+            writer.commit()
+        writer.close()
+        assert len(written) == len(keyed)
+        self.written.update(written)
+        return written
+
+    def await_settled(
+        self, *names: str, processes: Sequence[Process] = (), deadline_s: float = DEADLINE_S
+    ) -> None:
+        """Wait until these destinations' committed offsets are at the end of conversions."""
+        ends = self.ends()
+        state: dict[str, dict[int, int]] = {}
+
+        def settled() -> bool:
+            for process in processes:
+                process.is_alive()
+            for name in names:
+                state[name] = {number: offset for number, (offset, _) in self.committed(name).items()}
+            return all(state[name].get(number, -1) >= end for name in names for number, end in ends.items())
+
+        try:
+            wait_for("settled", settled, deadline_s, every_s=0.1)
+        except TimeoutError as error:
+            logs = "\n".join(process.tail for process in processes)
+            raise AssertionError(f"{error}: ends {ends}, committed {state}\n{logs}") from None
+
+    def ends(self) -> dict[int, int]:
+        """The end of each partition of conversions, behind the last record that can be read."""
+        reader = self._reader("watch")
+        try:
+            return {
+                number: reader.get_watermark_offsets(
+                    TopicPartition(f"{self.prefix}.conversions", number), 30
+                )[1]
+                for number in range(self.partitions)
+            }
+        finally:
+            reader.close()
+
+    def committed(self, name: str) -> dict[int, tuple[int, str]]:
+        """The committed offset and its metadata, by partition; partitions without one are absent."""
+        reader = self._reader(f"deliver.{name}")
+        try:
+            asked = [
+                TopicPartition(f"{self.prefix}.conversions", number) for number in range(self.partitions)
+            ]
+            found = reader.committed(asked, 30)
+            return {at.partition: (at.offset, at.metadata or "") for at in found if at.offset >= 0}
+        finally:
+            reader.close()
+
+    def receipts(self) -> list[Receipt]:
+        """All, in order per partition."""
+        decode = Decoder(Receipt, load_schema("receipt"), self.schemas.schema)
+        return [decode(letter.value) for letter in self.records("receipts") if letter.value is not None]
+
+    def letters(self, platform: str = "meta") -> list[Letter]:
+        """All letters."""
+        return list(self.records(f"dlq.{platform}"))
+
+    def records(self, name: str) -> Iterator[Letter]:
+        """All committed records of `<prefix>.<name>`, read with a client of the test's own."""
+        topic = f"{self.prefix}.{name}"
+        reader = self._reader("watch")
+        try:
+            for number in reader.list_topics(topic, 30).topics[topic].partitions:
+                yield from _partition(reader, TopicPartition(topic, number, 0))
+        finally:
+            reader.close()
+
+    def _reader(self, group: str) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self.settings.kafka.bootstrap_servers,
+                "group.id": f"{self.prefix}.{group}",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+        )
+
+    def __repr__(self) -> str:
+        return f"<Dispatch {self.prefix}: {len(self.written)} conversions>"
+
+
+def _partition(reader: Consumer, at: TopicPartition) -> Iterator[Letter]:
+    reader.assign([at])
+    end_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end_s:
+        for message in reader.consume(1000, 0.2):
+            error = message.error()
+            if error is None:
+                yield Letter(message.key(), message.value(), _headers(message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+            else:
+                raise AssertionError(str(error))
+    raise TimeoutError(f"{at.topic}[{at.partition}] has no end")
+
+
+def _headers(message: Message) -> dict[str, str]:
+    found = message.headers() or []
+    pairs = found.items() if isinstance(found, dict) else found
+    return {name: value if isinstance(value, str) else (value or b"").decode() for name, value in pairs}
+
+
+def _ask(url: str, method: str = "GET", body: bytes | None = None) -> bytes:
+    request = urllib.request.Request(url, body, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        read: bytes = answer.read()
+        return read
