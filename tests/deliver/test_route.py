@@ -1,0 +1,58 @@
+"""Which conversions a destination is sent, and why it isn't sent the others."""
+
+import msgspec
+import pytest
+
+from consumer.deliver.route import DEADLINE_MARGIN_MS, Expire, Send, Skip, Way, route
+from consumer.model import ConsentState, Conversion
+from consumer.platforms import PLATFORMS
+
+NOW_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+PLATFORM = msgspec.structs.replace(
+    PLATFORMS["meta"],
+    events={"purchase": "Purchase"},
+    limits=msgspec.structs.replace(PLATFORMS["meta"].limits, age_max_ms=100 * HOUR_MS, future_max_ms=HOUR_MS),
+)
+ALL = frozenset({"purchase", "refund"})
+
+
+def purchase(hours_ago: float = 1, enriched_hours_ago: float = 0, **changes: str) -> Conversion:
+    """A purchase of so many hours ago."""
+    at_ms = NOW_MS - round(hours_ago * HOUR_MS)
+    made = Conversion("p", "purchase", at_ms, "EUR", 1, NOW_MS - round(enriched_hours_ago * HOUR_MS))
+    return msgspec.structs.replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("conversion", "started_hours_ago", "way"),
+    [
+        (purchase(event_name="begin_checkout"), 50, Skip("not_wanted")),
+        (purchase(event_name="refund"), 50, Skip("no_refund")),
+        (purchase(consent_ads=ConsentState.DENIED.value), 50, Skip("consent")),
+        (purchase(150, consent_ads=ConsentState.DENIED.value), 50, Skip("consent")),
+        (purchase(101), 500, Skip("too_old")),
+        (purchase(101, 0.5), 500, Skip("too_old")),
+        (purchase(101, 50), 50, Expire()),
+        (purchase(101, 50), 0.5, Skip("too_old")),
+        (purchase(99), 0, Send(NOW_MS - 100 * HOUR_MS, NOW_MS + HOUR_MS - DEADLINE_MARGIN_MS)),
+        (purchase(-5), 0, Send(NOW_MS + 4 * HOUR_MS, NOW_MS + 105 * HOUR_MS - DEADLINE_MARGIN_MS)),
+        (
+            purchase(1, consent_ads=ConsentState.UNSPECIFIED.value),
+            0,
+            Send(NOW_MS - 2 * HOUR_MS, NOW_MS + 99 * HOUR_MS - DEADLINE_MARGIN_MS),
+        ),
+    ],
+)
+def test_way_of_a_conversion(conversion: Conversion, started_hours_ago: float, way: Way) -> None:
+    """What isn't wanted or was too old from the start is skipped; what grew too old with us has expired."""
+    started_ms = NOW_MS - round(started_hours_ago * HOUR_MS)
+    assert route(conversion, PLATFORM, ALL, started_ms, NOW_MS) == way
+
+
+@pytest.mark.parametrize(("late_ms", "way"), [(-1, Send), (0, Expire), (1, Expire)])
+def test_window_closes_at_its_margin(late_ms: int, way: type[Way]) -> None:
+    """At the margin before the platform's own end the window is closed for us."""
+    conversion = purchase(50, 50)
+    now_ms = conversion.event_time + PLATFORM.limits.age_max_ms - DEADLINE_MARGIN_MS + late_ms
+    assert isinstance(route(conversion, PLATFORM, ALL, 0, now_ms), way)
