@@ -32,9 +32,11 @@ At: TypeAlias = tuple[int, int]
 """Where a conversion was written: partition and offset."""
 
 
-class Letter(NamedTuple):
-    """A record of a letters' topic."""
+class Stored(NamedTuple):
+    """A record as it stands in a topic."""
 
+    partition: int
+    offset: int
     key: bytes | None
     value: bytes | None
     headers: dict[str, str]
@@ -183,18 +185,19 @@ class Process:
         def found() -> list[dict[str, Any]]:
             return [line for line in self.lines(event) if fields.items() <= line.items()]
 
-        self._await(f"log line {event} {fields}", lambda: bool(found()), deadline_s)
+        self.await_that(f"log line {event} {fields}", lambda: bool(found()), deadline_s)
         return found()[0]
 
     def await_ready(self) -> None:
         """Wait until it says that it is ready."""
-        self._await("ready", lambda: self.get("/health/ready")[0] == 200, DEADLINE_S)
+        self.await_that("ready", lambda: self.get("/health/ready")[0] == 200)
 
     def await_accepted(self, at: Emulated, count: int) -> None:
         """Wait until the platform has taken so many events, repeats included."""
-        self._await(f"{count} accepted", lambda: int(at.stats["server"]) >= count, DEADLINE_S)
+        self.await_that(f"{count} accepted", lambda: int(at.stats["server"]) >= count)
 
-    def _await(self, what: str, holds: Callable[[], bool], deadline_s: float) -> None:
+    def await_that(self, what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+        """Wait until it holds. AssertionError, with the end of its log, if it ends or that takes too long."""
         try:
             wait_for(what, lambda: self.is_alive() and holds(), deadline_s)
         except TimeoutError as error:
@@ -426,13 +429,18 @@ class Dispatch:
     def receipts(self) -> list[Receipt]:
         """All, in order per partition."""
         decode = Decoder(Receipt, load_schema("receipt"), self.schemas.schema)
-        return [decode(letter.value) for letter in self.records("receipts") if letter.value is not None]
+        return [decode(record.value) for record in self.records("receipts") if record.value is not None]
 
-    def letters(self, platform: str = "meta") -> list[Letter]:
+    def letters(self, platform: str = "meta") -> list[Stored]:
         """All letters."""
         return list(self.records(f"dlq.{platform}"))
 
-    def records(self, name: str) -> Iterator[Letter]:
+    def record(self, name: str, at: At) -> Stored:
+        """The one that stands there."""
+        (found,) = [each for each in self.records(name) if (each.partition, each.offset) == at]
+        return found
+
+    def records(self, name: str) -> Iterator[Stored]:
         """All committed records of `<prefix>.<name>`, read with a client of the test's own."""
         topic = f"{self.prefix}.{name}"
         reader = self._reader("watch")
@@ -458,14 +466,20 @@ class Dispatch:
         return f"<Dispatch {self.prefix}: {len(self.written)} conversions>"
 
 
-def _partition(reader: Consumer, at: TopicPartition) -> Iterator[Letter]:
+def _partition(reader: Consumer, at: TopicPartition) -> Iterator[Stored]:
     reader.assign([at])
     end_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < end_s:
         for message in reader.consume(1000, 0.2):
             error = message.error()
             if error is None:
-                yield Letter(message.key(), message.value(), _headers(message))
+                yield Stored(
+                    message.partition() or 0,
+                    message.offset() or 0,
+                    message.key(),
+                    message.value(),
+                    _headers(message),
+                )
             elif error.code() == KafkaError._PARTITION_EOF:
                 return
             else:
