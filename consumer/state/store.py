@@ -6,6 +6,7 @@ kill both fall back together to the last flush, and the changelog is read on fro
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ CHECKPOINT_KEY = b"\x00checkpoint"
 """Sorts before every state key; never in the changelog."""
 UNUSABLE = ("LOCK", "Permission denied", "No space left", "Read-only file system", "Too many open files")
 """Parts of RocksDB's status texts that are about the folder, not about what is in it."""
+DAMAGED = "DAMAGED"
+"""A file that tells the next opening that something in the folder could not be read."""
 
 _cache = Cache(CACHE_BYTES)
 _write_buffers = WriteBufferManager(WRITE_BUFFERS_BYTES, allow_stall=False)
@@ -34,7 +37,11 @@ class Checkpoint(Struct, frozen=True, array_like=True):
 
 
 class Store:
-    """RocksDB in a folder of its own. Used by one thread at a time."""
+    """RocksDB in a folder of its own. Used by one thread at a time.
+
+    Damage shows when a block is read, which may be late: every method then raises StateUnusable, and the next opening
+    moves the folder aside.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Open or make it; a corrupt one is moved aside. Raises StateUnusable."""
@@ -45,6 +52,9 @@ class Store:
         self._checkpoint = self._read_checkpoint()
 
     def _open(self) -> Rdict:
+        if (self._folder / DAMAGED).exists():
+            self.moved_aside = True
+            _move_aside(self._folder)
         try:
             return _rdict(self._folder)
         except Exception as error:  # noqa: BLE001 (rocksdict raises nothing narrower)
@@ -66,7 +76,10 @@ class Store:
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, None if there is none."""
-        found: bytes | None = self._db.get(key)
+        try:
+            found: bytes | None = self._db.get(key)
+        except Exception as error:  # noqa: BLE001 (rocksdict raises nothing narrower)
+            raise self._unusable(error) from None
         return found
 
     def write(self, changes: Mapping[bytes, bytes | None], checkpoint: Checkpoint) -> None:
@@ -83,26 +96,38 @@ class Store:
             else:
                 put(key, value)
         put(CHECKPOINT_KEY, msgpack.encode(checkpoint))
-        self._db.write(batch, self._write_options)
+        try:
+            self._db.write(batch, self._write_options)
+        except Exception as error:  # noqa: BLE001 (as above)
+            raise self._unusable(error) from None
         self._checkpoint = checkpoint
 
     def scan(self, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Up to `limit` keys after `start`, in order, with their values."""
-        found: list[tuple[bytes, bytes]] = []
-        rows = self._db.iter()
-        rows.seek(max(start, CHECKPOINT_KEY) + b"\x00")
-        while rows.valid() and len(found) < limit:
-            found.append((rows.key(), rows.value()))
-            rows.next()
-        return found
+        return list(islice(self._rows(max(start, CHECKPOINT_KEY) + b"\x00"), limit))
 
     def under(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """All keys that begin with `prefix`, in order, with their values."""
+        return takewhile(lambda row: row[0].startswith(prefix), self._rows(prefix))
+
+    def _rows(self, first: bytes) -> Iterator[tuple[bytes, bytes]]:
         rows = self._db.iter()
-        rows.seek(prefix)
-        while rows.valid() and (key := rows.key()).startswith(prefix):
-            yield key, rows.value()
+        rows.seek(first)
+        while rows.valid():
+            yield rows.key(), rows.value()
             rows.next()
+        try:
+            rows.status()  # damage ends the rows as their end does
+        except Exception as error:  # noqa: BLE001 (as above)
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> StateUnusable:
+        if "Corruption" not in str(error):
+            return StateUnusable(f"state in {self._folder} can't be used: {error}")
+        (self._folder / DAMAGED).touch()
+        return StateUnusable(
+            f"state in {self._folder} is damaged ({error}); start again, and it is rebuilt from the changelog"
+        )
 
     def wipe(self) -> None:
         """Forget everything: the changelog is to be read from its start."""

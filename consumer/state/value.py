@@ -19,9 +19,11 @@ def pack(expiry_ms: int, payload: bytes) -> bytes:
 
 
 def expiry_of(value: bytes) -> int:
-    """When a value expires. Raises ValueError for a version that this build doesn't know."""
-    if value[0] != VERSION:
-        message = f"state value has format version {value[0]}, this build knows {VERSION}"
+    """When a value expires. Raises ValueError for what this build doesn't know."""
+    if len(value) < _PAYLOAD_AT or value[0] != VERSION:
+        message = (
+            f"state value has format version {value[:1].hex() or 'none'}, this build knows {_HEAD.hex()}"
+        )
         raise ValueError(message)
     return int.from_bytes(value[1:_PAYLOAD_AT], "big")
 
