@@ -1,0 +1,290 @@
+"""The sender, in its thread and over real sockets, against Meta's emulator."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+
+from consumer.clock import SystemClock
+from consumer.deliver.delivery import Delivery, Ended
+from consumer.deliver.lane import Lane, LaneRules
+from consumer.deliver.sender import Sender
+from consumer.deliver.senders import Senders
+from consumer.deliver.settle import Progress
+from consumer.deliver.tally import DestinationTally
+from consumer.emulators.platforms import EmulatorThread
+from consumer.model import Conversion, Record
+from consumer.platforms import PLATFORMS
+from consumer.platforms.contract import Account, Reply, Secret
+
+META = PLATFORMS["meta"]
+PIXEL = "1234567890"
+RIGHT, NEW = "right", "new"
+WAIT_S = 60.0
+REQUEST_TIMEOUT_S = 10.0
+
+
+class Desk:
+    """A sender and its emulator. `ended` is what was handed over so far."""
+
+    def __init__(self, senders: Senders, meta: EmulatorThread, **rules: Any) -> None:  # noqa: ANN401 (a rule's value)
+        self._meta = meta
+        self.clock = SystemClock()
+        self.tally = DestinationTally("meta-us", "meta")
+        self.progress = Progress(0)
+        self.given = 0
+        self.ended: dict[str, str] = {}
+        self._handed: SimpleQueue[list[Ended]] = SimpleQueue()
+        told = {
+            "limits": META.limits,
+            "batch_max_events": 50,
+            "linger_s": 0.01,
+            "concurrency_max_requests": 8,
+            "resend_unconfirmed": True,
+            **rules,
+        }
+        lane = Lane("meta-us", LaneRules(**told), Random(1))
+        self.sender, self.running = senders.begin(
+            lambda http: Sender(
+                *(lane, META, self.account(RIGHT), http, self.clock, self.tally),
+                request_timeout_s=REQUEST_TIMEOUT_S,
+            )
+        )
+        self.sender.begin(self._handed.put)
+
+    def account(self, token: str) -> Account:
+        """The pixel, with this token."""
+        return Account(self._meta.urls["meta"], PIXEL, Secret(token))
+
+    def add(self, count: int, progress: Progress | None = None) -> list[str]:
+        """Give so many purchases to the sender; their ids."""
+        made = [self._delivery(progress or self.progress) for _ in range(count)]
+        self.sender.add_soon([(each, 0) for each in made])
+        return [each.conversion.event_id for each in made]
+
+    def _delivery(self, progress: Progress) -> Delivery:
+        now_ms = self.clock.now_ms()
+        event_id = f"purchase:{self.given}"
+        conversion = Conversion(
+            *(event_id, "purchase", now_ms, "EUR", 1999, now_ms),
+            order_id=event_id,
+            identity={"email": "a" * 64},
+        )
+        event = META.event(conversion)
+        assert isinstance(event, bytes)
+        record = Record("capi.conversions", 0, self.given, now_ms, b"key", b"value")
+        self.given += 1
+        return Delivery(record, conversion, progress, event, now_ms + 86_400_000)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Take what is handed over until this holds."""
+        end_s = time.monotonic() + WAIT_S
+        while not holds():
+            assert time.monotonic() < end_s, f"{self.sender!r}: {len(self.ended)} ended"
+            try:
+                handed = self._handed.get(timeout=0.02)
+            except Empty:
+                continue
+            for each in handed:
+                assert each.conversion is not None
+                assert each.conversion.event_id not in self.ended
+                self.ended[each.conversion.event_id] = each.outcome.value
+
+    def fault(self, **told: object) -> None:
+        """Tell the emulator to fail."""
+        self._ask("/_emulator/faults", json.dumps(told).encode())
+
+    def accepted(self) -> list[str]:
+        """The ids that the emulator took, each as often as it did."""
+        return [json.loads(line)["event_id"] for line in self._ask("/_emulator/accepted").splitlines()]
+
+    def _ask(self, path: str, body: bytes | None = None) -> bytes:
+        asked = urllib.request.Request(self._meta.urls["meta"] + path, body)
+        with urllib.request.urlopen(asked, timeout=WAIT_S) as reply:
+            told: bytes = reply.read()
+            return told
+
+    def renew(self, token: str) -> None:
+        """Make this the right token, and let the sender use it."""
+        self._meta.emulators["meta"].set_token(token)
+        self.sender.renew(self.account(token))
+
+    def stop(self) -> None:
+        """Stop, and wait for the last reply."""
+        self.sender.stop()
+        self.running.result(WAIT_S)
+        assert self.sender.finished.is_set()
+
+
+@pytest.fixture
+def open_desk() -> Iterator[Callable[..., Desk]]:
+    """Makes senders at an emulator of their own, and stops them."""
+    desks: list[Desk] = []
+    with (
+        EmulatorThread(["meta"], tokens={"meta": RIGHT}, accounts={"meta": [PIXEL]}) as meta,
+        Senders(SystemClock()) as senders,
+    ):
+
+        def make(**rules: object) -> Desk:
+            desks.append(Desk(senders, meta, **rules))
+            return desks[-1]
+
+        yield make
+        for desk in desks:
+            if not desk.running.done():
+                desk.stop()
+
+
+def test_events_arrive_once_and_are_counted(open_desk: Callable[..., Desk]) -> None:
+    """What is given is delivered, in batches, and the counters say so."""
+    desk = open_desk()
+    ids = desk.add(500)
+    desk.until(lambda: len(desk.ended) == 500)
+    assert desk.ended == dict.fromkeys(ids, "delivered")
+    assert sorted(desk.accepted()) == sorted(ids)
+    assert desk.tally.requests == {"Accepted": 10}
+    assert sum(desk.tally.latency_counts) == 10
+    assert (desk.tally.breaker, desk.tally.queued, desk.tally.park_reason) == ("closed", 0, "")
+    assert desk.tally.unknown_codes == {}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_poison_costs_one_letter(open_desk: Callable[..., Desk], named: bool) -> None:  # noqa: FBT001 (parametrised)
+    """Over the wire too, whether Meta's reply names the culprit or not."""
+    desk = open_desk(batch_max_events=500)
+    desk.fault(kind="poison", event_ids=["purchase:77"], named=named)
+    ids = desk.add(500)
+    desk.until(lambda: len(desk.ended) == 500)
+    assert [each for each in ids if desk.ended[each] != "delivered"] == ["purchase:77"]
+    assert desk.ended["purchase:77"] == "rejected"
+    assert sum(desk.tally.requests.values()) <= (3 if named else 1 + 2 * 9)
+
+
+def test_expired_token_parks_and_a_new_one_resumes(open_desk: Callable[..., Desk]) -> None:
+    """One alert, no outcome; with the new token all are delivered, and the log says so."""
+    with structlog.testing.capture_logs() as lines:
+        desk = open_desk()
+        desk.fault(kind="expired_token")
+        desk.add(200)
+        desk.until(lambda: bool(desk.tally.park_reason) and desk.tally.queued == 200)
+        assert desk.ended == {}
+        desk.renew(NEW)
+        desk.until(lambda: len(desk.ended) == 200)
+    assert set(desk.ended.values()) == {"delivered"}
+    assert desk.tally.park_reason == ""
+    assert [line["event"] for line in lines] == ["destination_parked", "destination_resumed"]
+    assert not any(value in {RIGHT, NEW} for line in lines for value in map(str, line.values()))
+
+
+def test_reset_after_the_body_is_sent_again(open_desk: Callable[..., Desk]) -> None:
+    """The platform may have it: it is sent again with the same id, and counted as such."""
+    desk = open_desk()
+    desk.fault(kind="reset", after_body=True, count=1)
+    ids = desk.add(10)
+    desk.until(lambda: len(desk.ended) == 10)
+    assert sorted(desk.accepted()) == sorted(ids * 2)
+    assert desk.tally.resent == 10
+    assert desk.tally.requests == {"Unconfirmed": 1, "Accepted": 1}
+    assert desk.tally.unknown_codes == {}
+
+
+def test_reset_after_the_body_is_a_letter_where_that_is_wanted(open_desk: Callable[..., Desk]) -> None:
+    """Where counting twice is worse than not knowing, it isn't sent again."""
+    desk = open_desk(resend_unconfirmed=False)
+    desk.fault(kind="reset", after_body=True, count=1)
+    ids = desk.add(10)
+    desk.until(lambda: len(desk.ended) == 10)
+    assert desk.ended == dict.fromkeys(ids, "unknown")
+    assert sorted(desk.accepted()) == sorted(ids)
+
+
+def test_code_that_the_platforms_file_does_not_know_is_counted(open_desk: Callable[..., Desk]) -> None:
+    """A new code shows itself in the counters; what the network did is no code of the platform."""
+    desk = open_desk()
+    desk.fault(kind="html", status=418, count=1)
+    desk.fault(kind="reset", count=1)
+    desk.add(1)
+    desk.until(lambda: len(desk.ended) == 1)
+    assert desk.tally.unknown_codes == {"http_418": 1}
+    assert desk.tally.requests == {"Transient": 1, "Unconfirmed": 1, "Accepted": 1}
+
+
+def test_stop_waits_for_replies_and_begins_nothing(open_desk: Callable[..., Desk]) -> None:
+    """What is under way ends with its outcome; what is queued stays unsent."""
+    desk = open_desk(concurrency_max_requests=1, batch_max_events=10)
+    desk.fault(kind="slow", delay_s=0.3, count=1)
+    desk.add(100)
+    desk.until(lambda: bool(desk.sender.lane.under_way()))
+    desk.stop()
+    desk.until(lambda: len(desk.ended) == 10)
+    assert len(desk.accepted()) == 10
+    assert desk.sender.lane.queued == 90
+
+
+def test_nothing_begins_for_what_leaves_once_that_was_heard(open_desk: Callable[..., Desk]) -> None:
+    """After `sync`, the requests under way are all that a leaving partition still has at the platform."""
+    desk = open_desk(batch_max_events=10)
+    leaving = Progress(0)
+    desk.fault(kind="slow", delay_s=0.2, count=8)
+    theirs = desk.add(300, leaving)
+    ours = desk.add(100)
+    desk.until(lambda: bool(desk.sender.lane.under_way()))
+    leaving.leaving = True
+    assert desk.sender.sync(WAIT_S)
+    groups = desk.sender.lane.under_way()
+    begun = {each.conversion.event_id for group in groups for each in group.deliveries} | set(desk.ended)
+    desk.until(lambda: set(ours) <= desk.ended.keys() and not desk.sender.lane.under_way())
+    leaving.lost = True
+    desk.sender.forget_lost()
+    desk.until(lambda: desk.tally.queued == 0)
+    assert set(desk.accepted()) <= begun | set(ours)
+    assert set(theirs) - set(desk.accepted())
+
+
+def test_forgetting_empties_a_parked_senders_queue(open_desk: Callable[..., Desk]) -> None:
+    """A parked destination keeps nothing of partitions that are another's."""
+    desk = open_desk()
+    desk.fault(kind="expired_token")
+    desk.add(200)
+    desk.until(lambda: bool(desk.tally.park_reason) and desk.tally.queued == 200)
+    desk.progress.lost = True
+    desk.sender.forget_lost()
+    desk.until(lambda: desk.tally.queued == 0)
+
+
+def test_bug_in_a_platforms_file_ends_the_sender_loudly(open_desk: Callable[..., Desk]) -> None:
+    """What judges may not raise; if it does, nothing is settled, and whoever runs the sender hears of it."""
+
+    def broken(_: Reply) -> None:
+        raise ZeroDivisionError
+
+    desk = open_desk()
+    desk.sender._platform = msgspec.structs.replace(META, judge=broken)
+    desk.add(1)
+    running: Future[None] = desk.running
+    desk.until(running.done)
+    assert isinstance(running.exception(0), ExceptionGroup)
+    assert desk.sender.finished.is_set()
+    assert desk.ended == {}
+
+
+def test_sender_needs_a_taker(open_desk: Callable[..., Desk]) -> None:
+    """Outcomes that nobody takes are never dropped."""
+    desk = open_desk()
+    desk.sender.begin(broken_taker)
+    desk.add(1)
+    desk.until(desk.running.done)
+    assert desk.running.exception(0) is not None
+
+
+def broken_taker(_: list[Ended]) -> None:
+    """Can't take anything."""
+    raise ValueError("full")
