@@ -178,9 +178,9 @@ class Transactions:
 
     def close(self) -> None:
         """End the writer; what isn't committed never counts."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def __repr__(self) -> str:
         return f"<Transactions {self._id}: {'open' if self._writer else 'no writer'}>"

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -142,7 +143,7 @@ class TransactionalWriter(Writer):
     def close(self) -> None:
         """End the client's threads; what is not committed never counts."""
         self._producer.purge()
-        with warnings.catch_warnings():  # a fenced producer warns that it can't abort any more
+        with warnings.catch_warnings(), suppress(KafkaException):  # a fenced producer can't abort any more
             warnings.simplefilter("ignore", RuntimeWarning)
             self._producer.close()
 
