@@ -197,7 +197,6 @@ def test_a_compacted_log_gives_the_same_state(
         cleanup_policy="compact",
         segment_ms="100",
         min_cleanable_dirty_ratio="0.01",
-        delete_retention_ms="100",
     )
     log = Log(bootstrap, topic)
     try:
