@@ -33,8 +33,12 @@ Record: TypeAlias = tuple[bytes | None, bytes | None, dict[str, str]]
 
 
 def whole(seed: int, orders: int) -> list[Told]:
-    """Traffic of six hours, but for the schema that no registry knows: it holds its partition for half a minute."""
-    plan = Plan(seed=seed, orders=orders, now_ms=int(time.time() * 1000))
+    """Traffic of six hours up to now, as `whole_of` gives it."""
+    return whole_of(Plan(seed=seed, orders=orders, now_ms=int(time.time() * 1000)))
+
+
+def whole_of(plan: Plan) -> list[Told]:
+    """All of it, but for the schema that no registry knows: it holds its partition for half a minute."""
     return [told for told in traffic(plan) if getattr(told, "damage", None) is not Damage.UNKNOWN_SCHEMA]
 
 
