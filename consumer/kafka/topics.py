@@ -4,6 +4,7 @@ Partition counts are fixed for life where keys matter: another count would send 
 here ever shrinks a topic, and only topics that nobody reads by key grow.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias
@@ -15,12 +16,13 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from msgspec import Struct
 
-from consumer.errors import ConfigurationError
+from consumer.errors import ConfigurationError, Unreachable
 from consumer.kafka import clients
 from consumer.kafka.errors import unavailable
 from consumer.settings import KafkaSettings, Settings
 
 ASK_TIMEOUT_S = 20.0
+SEEN_EVERY_S = 0.05
 PARTITIONS = 6
 """Enough for a laptop. A production cluster does well with 48: the count is fixed for life, processes are not."""
 HOUR_MS = 3_600_000
@@ -195,7 +197,20 @@ class Topics:
                 self._do(change, replication_factor)
         except KafkaException as error:
             raise unavailable("changing topics", error) from None
+        if planned:
+            self._await_seen(wanted)
         return planned
+
+    def _await_seen(self, wanted: Sequence[TopicSpec]) -> None:
+        """A broker tells of a change a moment after it was made; whoever starts right now must find the topics."""
+        deadline_s = time.monotonic() + ASK_TIMEOUT_S
+        while left := self.plan(wanted):
+            if time.monotonic() > deadline_s:
+                message = (
+                    f"the cluster took the changes, and does not show them: {left[0]}; look at its controller"
+                )
+                raise Unreachable(message)
+            time.sleep(SEEN_EVERY_S)
 
     def _do(self, change: Change, replication_factor: int) -> None:
         match change:

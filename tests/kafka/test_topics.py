@@ -91,6 +91,15 @@ def test_applying_twice_changes_nothing(bootstrap: str, prefix: str) -> None:
     assert partitions_of(wanted.kafka, f"{prefix}.state") == 2
 
 
+def test_what_was_made_is_seen_at_once(bootstrap: str, prefix: str) -> None:
+    """Whoever starts right after `apply` finds the topics: a broker may tell of them a moment later."""
+    topics = Topics(settings(bootstrap, prefix).kafka)
+    for number in range(60):
+        made = [TopicSpec(f"{prefix}.{number}", 1, {})]
+        topics.apply(made, 1)
+        assert topics.found([made[0].name]) != {}, f"not there in round {number}"
+
+
 def test_a_differing_setting_is_mended(bootstrap: str, prefix: str) -> None:
     """On a real cluster: a retention that is too short is told with both values, and put right."""
     wanted = settings(bootstrap, prefix)
