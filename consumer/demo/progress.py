@@ -96,6 +96,8 @@ def awaited(seen: Seen, still_s: float) -> str:
     """What the run waits for. `still_s` is for how long no input record has found its ending."""
     if seen.told < seen.orders:
         return "the shop is open"
+    if seen.ended == 0:
+        return "enrich takes its partitions and begins"
     waiting = seen.enrich.waiting if seen.enrich is not None else 0
     unread = seen.published - seen.ended - waiting
     if unread > 0 and still_s >= STILL_AFTER_S:

@@ -22,8 +22,9 @@ _CAUSES = {
     "not_taken": "the platform takes none of these",
 }
 """The causes of the shop's truth, and how such an order ends."""
-_PADDING = 2
-_COUNT_WIDTH = 9
+_PADDING = 3
+"""Of each column, its line of the box included."""
+_COUNT_WIDTH = 7 + _PADDING
 
 
 class Row(Struct, frozen=True):
@@ -67,8 +68,8 @@ def proof(of: Destined, width: int) -> Iterator[Table]:
 
 def _table(lines: Sequence[Row], currencies: Sequence[str], amount_width: int) -> Table:
     table = lined()
-    table.add_column("")
-    table.add_column("count", justify="right")
+    table.add_column("", no_wrap=True)
+    table.add_column("count", justify="right", no_wrap=True)
     for currency in currencies:
         table.add_column(currency, justify="right", min_width=amount_width, no_wrap=True)
     causes = [place for place, line in enumerate(lines) if line.kind == "cause"]

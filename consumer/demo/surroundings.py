@@ -110,6 +110,10 @@ class Surroundings:
         self._store = SchemaStore(self.settings.registry)
         self._open.callback(self._store.close)
         self._prepare()
+        platforms = ", ".join(asked.destinations)
+        self._say(
+            f"Kafka, a schema registry and the Conversion API of {platforms} (emulated) are there: the shop opens."
+        )
 
     @property
     def store(self) -> SchemaStore:

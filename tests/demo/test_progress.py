@@ -55,6 +55,8 @@ def test_what_the_run_waits_for_is_said(seen: Seen) -> None:
     """The shop, enrich, an unknown schema, a checkout, or the last deliveries."""
     told = replace(seen, told=200)
     assert awaited(seen, 0) == "the shop is open"
+    begins = "enrich takes its partitions and begins"
+    assert awaited(replace(told, enrich=enrich(0).snapshot()), 10) == begins
     assert awaited(told, 0) == "enrich reads on"
     assert awaited(told, 10).startswith("200 records stand behind one under a schema id")
     waiting = replace(told, enrich=enrich(990, waiting=10).snapshot())

@@ -49,6 +49,8 @@ def test_no_currency_is_left_out_on_a_narrow_screen(facts: Facts, width: int) ->
     assert f"{wanted.paid.money['JPY']:,}" in words
     assert max(map(len, lines)) <= width
     assert not any("…" in each for each in lines)
+    assert any("- consent denied: skipped " in each for each in lines), "labels are not broken"
+    assert any("- impossible or future date: a letter " in each for each in lines)
 
 
 def test_endings_and_their_sum_stand_beside_what_was_read(facts: Facts) -> None:
