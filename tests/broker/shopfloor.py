@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -27,6 +27,8 @@ from tests.guarantees import SameState
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("enrich_process.py")
 STEPS = ("idle", "begun", "produced", "positions_sent", "committed", "stored")
+OPEN = ("begun", "produced", "positions_sent")
+"""The steps of an open transaction."""
 DEADLINE_S = 120.0
 Told: TypeAlias = Published | PixelFire | Truth
 Record: TypeAlias = tuple[bytes | None, bytes | None, dict[str, str]]
@@ -139,6 +141,15 @@ class Process:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+
+def caught(process: Process, steps: Container[str], within_s: float) -> bool:
+    """Look closely for a moment if the loop comes to one of these steps."""
+    end_s = time.monotonic() + within_s
+    while time.monotonic() < end_s:
+        if process.step in steps:
+            return True
+    return False
 
 
 class ShopFloor:

@@ -1,6 +1,5 @@
 """Enrich that is no longer alone: thawed after another process took its partitions over, or fenced by its own id."""
 
-import time
 from collections.abc import Callable
 from itertools import chain, islice
 
@@ -8,7 +7,7 @@ import pytest
 
 from consumer.emulators.shop import Truth
 from consumer.kafka.writer import TransactionalWriter
-from tests.broker.shopfloor import Process, ShopFloor, Told, wait_for, whole
+from tests.broker.shopfloor import Process, ShopFloor, Told, caught, wait_for, whole
 from tests.guarantees import EachOnce
 
 SEED = 47
@@ -25,13 +24,11 @@ def freeze_in(process: Process, step: str, work: Callable[[], object]) -> None:
     """Give work until the process is caught in this step."""
     for _ in range(TRIES):
         work()
-        end_s = time.monotonic() + 0.2
-        while time.monotonic() < end_s:
+        if caught(process, {step}, 0.2):
+            process.freeze()
             if process.step == step:
-                process.freeze()
-                if process.step == step:
-                    return
-                process.thaw()
+                return
+            process.thaw()
     raise AssertionError(f"never caught in {step}")
 
 

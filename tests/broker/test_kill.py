@@ -11,26 +11,16 @@ import pytest
 
 from consumer.demo.publish import Publisher
 from consumer.emulators.shop import Published, Truth
-from tests.broker.shopfloor import STEPS, Process, ShopFloor, Told, whole
+from tests.broker.shopfloor import OPEN, STEPS, Process, ShopFloor, Told, caught, whole
 from tests.guarantees import EachOnce, OneLetterEach
 
 SEED = 20_261
 KILLS = 50
-OPEN = ("begun", "produced", "positions_sent")
 OPEN_MIN = 15
 STOP_EVERY = 10
 RECORDS_A_LIFE = 100
 CHUNK_RECORDS = 10
 AIM_S = 0.15
-
-
-def reached(process: Process, aim: str) -> bool:
-    """Look closely for a moment if the loop comes to a step."""
-    end_s = time.monotonic() + AIM_S
-    while time.monotonic() < end_s:
-        if process.step == aim:
-            return True
-    return False
 
 
 def life(process: Process, publisher: Publisher, told: list[Told], rng: Random) -> str:
@@ -42,7 +32,7 @@ def life(process: Process, publisher: Publisher, told: list[Told], rng: Random) 
     chance_s = rng.uniform(0, 0.3)
     while chunk := list(islice(rest, CHUNK_RECORDS)):
         list(publisher.publish(chunk))
-        if aim and reached(process, aim):
+        if aim and caught(process, {aim}, AIM_S):
             break
     if not aim:
         time.sleep(chance_s)
