@@ -143,8 +143,8 @@ def _conversion(  # noqa: PLR0913 (one place where a conversion is made)
         fbclid_at=context.clicks.get(context.browser_of("fbclid"), 0) if allowed else 0,
         ip=context.browser_of("ip") if allowed else "",
         user_agent=context.browser_of("user_agent") if allowed else "",
-        page_url=bare(context.browser_of("page_url")),
-        referrer_url=bare(context.browser_of("referrer_url")),
+        page_url=context.browser_of("page_url"),
+        referrer_url=context.browser_of("referrer_url"),
         region=location.region,
         city=location.city,
         postal_code=location.postal_code,
@@ -169,12 +169,3 @@ def _filled(location: Location, context: Context) -> Location:
         city=location.city or known.city,
         postal_code=location.postal_code or known.postal_code,
     )
-
-
-def bare(url: str) -> str:
-    """An address without query and fragment: they may hold an e-mail; click ids have fields of their own.
-
-    >>> bare("https://shop.example/thanks?email=a@b.example#top")
-    'https://shop.example/thanks'
-    """
-    return url.partition("#")[0].partition("?")[0]

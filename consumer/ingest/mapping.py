@@ -33,6 +33,7 @@ _EARLIEST_MS = 946_684_800_000
 _LATEST_MS = 253_402_300_799_999
 _MONEY_MAX_MINOR = 10**15
 _QUANTITY_MAX = 1_000_000
+_PAGES = ("page_url", "referrer_url")
 _STATES = {state.value: state for state in ConsentState}
 _HEAD = (
     "order_id",
@@ -222,8 +223,17 @@ def _checkout(values: tuple[Any, ...]) -> Checkout:
         hashed(customer, address),
         location(address),
         consent,
-        {name: value for name, value in browser.items() if value},
+        {name: bare(value) if name in _PAGES else value for name, value in browser.items() if value},
     )
+
+
+def bare(url: str) -> str:
+    """An address without query and fragment: they may hold an e-mail; click ids have fields of their own.
+
+    >>> bare("https://shop.example/thanks?email=a@b.example#top")
+    'https://shop.example/thanks'
+    """
+    return url.partition("#")[0].partition("?")[0]
 
 
 def _code(currency: str) -> str:

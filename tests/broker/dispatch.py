@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 from urllib.error import HTTPError
 
 import yaml
@@ -30,6 +30,12 @@ TOKEN = "good-token-of-the-shop"  # noqa: S105 (nobody's)
 ACCOUNT = "1234567890"
 At: TypeAlias = tuple[int, int]
 """Where a conversion was written: partition and offset."""
+
+
+class HasUrl(Protocol):
+    """Something that answers as a platform."""
+
+    url: str
 
 
 class Stored(NamedTuple):
@@ -314,7 +320,7 @@ class Dispatch:
         draft.write_text(token, encoding="utf-8")
         draft.replace(self.token_file(name))
 
-    def destination(self, name: str, at: Emulated, **more: object) -> None:
+    def destination(self, name: str, at: HasUrl, **more: object) -> None:
         """Add a destination to the settings; its token is the good one."""
         self.put_token(name, TOKEN)
         self.values["destinations"].append(
@@ -339,7 +345,11 @@ class Dispatch:
     def start(self, name: str = "one", **more: object) -> Process:
         """Start deliver; settings may be given anew for this process."""
         file = self.file(name, instance_id=name, **more)
-        return Process(["run", "--role", "deliver", "--config", str(file)], self.folder / f"{name}.log")
+        return self.run("run", "--role", "deliver", "--config", str(file), log=name)
+
+    def run(self, *arguments: str, log: str) -> Process:
+        """Start `capi` with these arguments."""
+        return Process(arguments, self.folder / f"{log}.log")
 
     def write(self, conversions: Iterable[Conversion], *, transaction: bool = False) -> dict[At, str]:
         """Write conversions, keyed by their order; where each is, and its event id."""
@@ -385,7 +395,7 @@ class Dispatch:
         self, *names: str, processes: Sequence[Process] = (), deadline_s: float = DEADLINE_S
     ) -> None:
         """Wait until these destinations' committed offsets are at the end of conversions."""
-        ends = self.ends()
+        ends = self.ends("conversions")
         state: dict[str, dict[int, int]] = {}
 
         def settled() -> bool:
@@ -401,26 +411,24 @@ class Dispatch:
             logs = "\n".join(process.tail for process in processes)
             raise AssertionError(f"{error}: ends {ends}, committed {state}\n{logs}") from None
 
-    def ends(self) -> dict[int, int]:
-        """The end of each partition of conversions, behind the last record that can be read."""
+    def ends(self, name: str) -> dict[int, int]:
+        """The end of each partition of `<prefix>.<name>`, behind the last record that can be read."""
         reader = self._reader("watch")
         try:
-            return {
-                number: reader.get_watermark_offsets(
-                    TopicPartition(f"{self.prefix}.conversions", number), 30
-                )[1]
-                for number in range(self.partitions)
-            }
+            asked = [TopicPartition(f"{self.prefix}.{name}", number) for number in range(self.partitions)]
+            return {at.partition: reader.get_watermark_offsets(at, 30)[1] for at in asked}
         finally:
             reader.close()
 
-    def committed(self, name: str) -> dict[int, tuple[int, str]]:
-        """The committed offset and its metadata, by partition; partitions without one are absent."""
-        reader = self._reader(f"deliver.{name}")
+    def committed(self, destination: str) -> dict[int, tuple[int, str]]:
+        """A destination's committed offset and its metadata, by partition; those without one are absent."""
+        return self.positions(f"deliver.{destination}", "conversions")
+
+    def positions(self, group: str, name: str) -> dict[int, tuple[int, str]]:
+        """What the group `<prefix>.<group>` has committed of `<prefix>.<name>`."""
+        reader = self._reader(group)
         try:
-            asked = [
-                TopicPartition(f"{self.prefix}.conversions", number) for number in range(self.partitions)
-            ]
+            asked = [TopicPartition(f"{self.prefix}.{name}", number) for number in range(self.partitions)]
             found = reader.committed(asked, 30)
             return {at.partition: (at.offset, at.metadata or "") for at in found if at.offset >= 0}
         finally:
@@ -440,22 +448,33 @@ class Dispatch:
         (found,) = [each for each in self.records(name) if (each.partition, each.offset) == at]
         return found
 
-    def records(self, name: str) -> Iterator[Stored]:
-        """All committed records of `<prefix>.<name>`, read with a client of the test's own."""
-        topic = f"{self.prefix}.{name}"
+    @property
+    def topics(self) -> list[str]:
+        """All topics of the cluster that begin with the prefix, without it."""
         reader = self._reader("watch")
+        try:
+            known = reader.list_topics(timeout=30).topics
+        finally:
+            reader.close()
+        begin = f"{self.prefix}."
+        return sorted(name.removeprefix(begin) for name in known if name.startswith(begin))
+
+    def records(self, name: str, isolation: str = "read_committed") -> Iterator[Stored]:
+        """All records of `<prefix>.<name>`, read with a client of the test's own."""
+        topic = f"{self.prefix}.{name}"
+        reader = self._reader("watch", isolation)
         try:
             for number in reader.list_topics(topic, 30).topics[topic].partitions:
                 yield from _partition(reader, TopicPartition(topic, number, 0))
         finally:
             reader.close()
 
-    def _reader(self, group: str) -> Consumer:
+    def _reader(self, group: str, isolation: str = "read_committed") -> Consumer:
         return Consumer(
             {
                 "bootstrap.servers": self.settings.kafka.bootstrap_servers,
                 "group.id": f"{self.prefix}.{group}",
-                "isolation.level": "read_committed",
+                "isolation.level": isolation,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",

@@ -162,8 +162,18 @@ def test_a_checkout_keeps_what_the_browser_told() -> None:
     checkout = mapped("checkout", changed("checkout", "browser.gclid", ""))
     assert isinstance(checkout, Checkout)
     told = {name: value for name, value in TYPICAL["checkout"]["browser"].items() if name != "gclid"}
+    told["page_url"] = told["page_url"].partition("?")[0]
     assert checkout.browser == {name: value for name, value in told.items() if value}
     assert checkout.step == "PAYMENT"
+
+
+@pytest.mark.parametrize("page", ["page_url", "referrer_url"])
+def test_an_address_loses_what_may_name_a_person(page: str) -> None:
+    """Query and fragment end here: nothing behind the mapping ever sees them."""
+    shown = "https://shop.example/thanks?email=ann%40mail.example#ann@mail.example"
+    checkout = mapped("checkout", changed("checkout", f"browser.{page}", shown))
+    assert isinstance(checkout, Checkout)
+    assert checkout.browser[page] == "https://shop.example/thanks"
 
 
 def test_what_is_a_hash_already_is_not_hashed_again() -> None:
