@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from msgspec import Struct
 
 from consumer.clock import Clock
-from consumer.errors import CapiError, StateUnusable
+from consumer.errors import StateUnusable
 from consumer.kafka.errors import OffsetOutOfRange
 from consumer.kafka.reader import Reader
 from consumer.model import Record, TopicPartition
@@ -50,7 +50,7 @@ class Restore:
         self._restored: SimpleQueue[int] = SimpleQueue()
         self._asked_ms = clock.now_ms()
         self._stop = threading.Event()
-        self._error: CapiError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
 
     def start(self) -> None:
@@ -86,7 +86,7 @@ class Restore:
                 self._restore(reader)
             finally:
                 reader.close()
-        except CapiError as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, `take_restored` raises it)
             self._error = error
 
     def _restore(self, reader: Reader) -> None:

@@ -19,7 +19,7 @@ from consumer.emulators.shop import Damage, PixelFire, Plan, Published, Truth, t
 from consumer.kafka.registry import SchemaStore
 from consumer.kafka.topics import Topics, specs
 from consumer.kafka.writer import Writer
-from consumer.model import Conversion, Origin
+from consumer.model import Conversion, Headers, Origin
 from consumer.settings import Settings, load
 from consumer.state.store import CHECKPOINT_KEY, Store
 from tests.guarantees import SameState
@@ -211,18 +211,30 @@ class ShopFloor:
         names = {"orders": self.settings.topics.orders, "checkouts": self.settings.topics.checkouts}
         return {names[topic]: count for topic, count in publisher.written.items()}
 
-    def write(self, topic: str, value: bytes | None, key: bytes | None, partition: int = 0) -> Origin:
+    def write(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int = 0,
+        headers: Headers = (),
+    ) -> Origin:
         """Write one record as it is; where it stands."""
-        return self.write_all([(topic, value, key)], partition)[0]
+        return self.write_all([(topic, value, key)], partition, headers)[0]
 
     def write_all(
-        self, records: Iterable[tuple[str, bytes | None, bytes | None]], partition: int = 0
+        self,
+        records: Iterable[tuple[str, bytes | None, bytes | None]],
+        partition: int = 0,
+        headers: Headers = (),
     ) -> list[Origin]:
         """Write records (topic, value, key) as they are, one after the other; where each stands."""
         writer, origins = Writer(self.settings.kafka, client_id="test"), []
         for topic, value, key in records:
             offsets: list[int | None] = []
-            writer.produce(topic, value, key=key, partition=partition, on_delivered=offsets.append)
+            writer.produce(
+                topic, value, key=key, partition=partition, headers=headers, on_delivered=offsets.append
+            )
             writer.flush(30)
             assert offsets
             assert offsets[0] is not None, f"{topic} did not take the record"
