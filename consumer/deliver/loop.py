@@ -15,7 +15,7 @@ from consumer.deliver.http import Http
 from consumer.deliver.intake import Intake
 from consumer.deliver.lane import Lane, LaneRules
 from consumer.deliver.outcomes import Addressee, EncodeReceipt, Outcomes
-from consumer.deliver.pump import Pump, Tools
+from consumer.deliver.pump import LEAVE_WAIT_S, Pump, Tools
 from consumer.deliver.sender import Sender
 from consumer.deliver.senders import Senders
 from consumer.deliver.tally import DestinationTally
@@ -49,7 +49,7 @@ class DestinationLoop:
     ) -> None:
         """`senders` must be running while `run` is; `decode` is this loop's alone. Connects nothing before `check`."""
         self.tally = DestinationTally(destination.name, destination.platform)
-        self.drained = False
+        self.drained = True
         self._settings = settings
         self._destination = destination
         self._senders = senders
@@ -78,11 +78,10 @@ class DestinationLoop:
             try:
                 self._serve(stop)
             except Exception as error:  # noqa: BLE001 (a bug in one destination must not stop the others)
+                self.drained = not stop.is_set()
                 failures = failures + 1 if self._clock.monotonic_s() - began_s < AGAIN_MAX_S else 1
                 self._halt(error)
                 self._wait(stop, min(AGAIN_MAX_S, AGAIN_MIN_S * 2.0 ** (failures - 1)))
-        if self._halted:
-            self.drained = True
 
     def _halt(self, error: Exception) -> None:
         self._halted = str(error) if isinstance(error, CapiError) else type(error).__name__
@@ -98,11 +97,15 @@ class DestinationLoop:
 
     def _serve(self, stop: threading.Event) -> None:
         ground = self.check()
+        self._beat()
         topics, now_ms = ground.topics, self._clock.now_ms()
         start = self._destination.start or self._settings.start
         decided = settle_start(
             self._settings.kafka, topics.control, self._group, [topics.conversions], start, now_ms
         )
+        if stop.is_set():
+            return
+        self._beat()
         intake = Intake(
             self._decode,
             ground.platform,
@@ -134,6 +137,7 @@ class DestinationLoop:
             unsettled_max=_unsettled_max(self._destination),
         )
         try:
+            self.drained = False
             pump.join()
             self._pump = pump
             self._halted = ""
@@ -141,7 +145,7 @@ class DestinationLoop:
             deadline_s = self._clock.monotonic_s() + self._settings.drain_timeout_s
             self.drained = pump.drain(deadline_s, self._beat)
         finally:
-            pump.abandon()
+            pump.abandon(0.0 if stop.is_set() else LEAVE_WAIT_S)
         self._log.info("drained", in_flight=self.tally.in_flight)
 
     def _turn(self, stop: threading.Event, ground: Ground, pump: Pump, sender: Sender) -> None:

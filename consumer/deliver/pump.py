@@ -36,6 +36,7 @@ PAUSE_AFTER_S = 1.0
 SCHEMA_RETRY_S = 1.0
 LEAVE_WAIT_S = 15.0
 """How long partitions that go elsewhere wait for the replies under way; what has none by then is sent again there."""
+CANCEL_WAIT_S = 1.0
 FLUSH_TIMEOUT_S = 10.0
 LOOK_EVERY_S = 1.0
 
@@ -133,16 +134,22 @@ class Pump:
         left_s = max(1.0, deadline_s - self._clock.monotonic_s())
         written = self._writer.flush(left_s) == 0 and not self._outcomes.failed
         self._commit(self._progress)
+        self._tally.in_flight = self._unsettled
         return written and self._sender.finished.is_set()
 
-    def abandon(self) -> None:
-        """Give everything up as it is: what isn't committed will be read again."""
+    def abandon(self, wait_s: float) -> None:
+        """Give everything up as it is: what isn't committed will be read again.
+
+        Requests under way have `wait_s` to end by themselves; then they are cut off.
+        """
         for progress in self._progress.values():
             progress.lost = True
         self._progress.clear()
         self._sender.forget_lost()
         self._sender.stop()
-        self._sender.finished.wait(LEAVE_WAIT_S)
+        if not self._sender.finished.wait(wait_s):
+            self._sending.cancel()
+            self._sender.finished.wait(CANCEL_WAIT_S)
 
     # Partitions come and go: these run inside the reader's poll.
 
