@@ -315,7 +315,6 @@ class Lane:
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         self._accepted += len(deliveries)
         for delivery in deliveries:
-            delivery.code = ""
             self._end(delivery, Outcome.DELIVERED)
 
     def _reject(self, delivery: Delivery, verdict: Rejected) -> None:

@@ -1,7 +1,7 @@
 """Letters keep the bytes that failed, say why, and fit their topic."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.deadletter.letter import REASONS, RECORD_OVERHEAD_BYTES, Attempt, Letter, ingest_letter, letter
@@ -83,6 +83,7 @@ def test_nothing_is_not_the_same_as_empty(key: bytes | None, value: bytes | None
     assert (whole.key, whole.value) == (key, value)
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     st.integers(0, 3_000),
     st.integers(0, 3_000),

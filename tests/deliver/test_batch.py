@@ -46,6 +46,20 @@ def test_equal_deadlines_go_in_the_order_they_came(make_road: MakeRoad) -> None:
     assert taken == [*fresh, *held]
 
 
+def test_fresh_batch_goes_before_a_group_that_has_more_time(make_road: MakeRoad) -> None:
+    """Whose window closes first goes first, tried before or not."""
+    road = make_road()
+    queue = Queue(2, 100_000, 60.0)
+    queue.put(Group([road.delivery("tried", window_s=200)]))
+    queue.add(road.delivery("urgent", window_s=100), 0, road.now)
+    queue.add(road.delivery("patient", window_s=300), 0, road.now)
+    queue.add(road.delivery("lingers", window_s=250), 0, road.now)
+    taken = []
+    while (group := queue.take(road.now)) is not None:
+        taken.append([each.event for each in group.deliveries])
+    assert taken == [[b"urgent", b"lingers"], [b"tried"]]
+
+
 def test_halves_keep_history_and_order(make_road: MakeRoad) -> None:
     """Two halves hold all of the group once, in order, and know of its failures."""
     road = make_road()

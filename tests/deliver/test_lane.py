@@ -253,7 +253,7 @@ def test_retry_after_comes_first(make_road: MakeRoad, verdict: Verdict) -> None:
 def test_retry_after_holds_for_a_parked_lane_too(make_road: MakeRoad) -> None:
     """A probe that is told to wait is not followed by another before that time, new credentials or not."""
     road = make_road()
-    road.add_many(1)
+    road.add_many(20)
     road.drive(in_turn(FAULT, Throttled("4", 1_000.0)), 10)
     road.lane.credentials_changed(road.now)
     road.drive(in_turn())
@@ -341,6 +341,16 @@ def test_probe_with_old_credentials_delays_nothing(make_road: MakeRoad) -> None:
     assert road.begin() is not None
 
 
+def test_only_a_probe_ends_a_park(make_road: MakeRoad) -> None:
+    """What was under way when the fault showed, and passes, says nothing of what is sent after."""
+    road = make_road(batch_max_events=1)
+    road.add_many(2)
+    first, second = road.begin(), road.begin()
+    road.finish(first, FAULT)
+    road.finish(second, Accepted())
+    assert road.lane.fault is FAULT
+
+
 def test_empty_parked_lane_resumes_with_the_next_event(make_road: MakeRoad, accept: Answer) -> None:
     """Where nothing is left to probe with, the next event does it."""
     road = make_road()
@@ -383,6 +393,10 @@ def test_event_that_always_fails_blocks_nobody(make_road: MakeRoad, poisons: int
         (fresh,) = road.add_many(1)
         road.drive(answer, 300)
         assert road.outcomes.get(fresh) == "delivered"
+        assert road.lane.breaker == "closed"
+    before = len(road.sent)
+    road.drive(answer, DAY_S / 2)
+    assert len(road.sent) - before < 150 * poisons
     road.drive(answer)
     assert road.letters == dict.fromkeys(bad, "expired")
 

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.deliver.pace import BREAK_AFTER_FAILURES, OPEN_MAX_S, OPEN_MIN_S, Breaker, Bucket, Concurrency
@@ -60,6 +60,7 @@ def test_concurrency_falls_when_latency_rises_and_comes_back() -> None:
     assert concurrency.limit == 32
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(1, 3), st.integers(0, 2**32))
 def test_concurrency_stays_within_its_bounds(most: int, seed: int) -> None:
     """Whatever happens, at least one request may go and no more than allowed."""
