@@ -310,6 +310,10 @@ class Dispatch:
         """All topics, ours and the shop's."""
         Topics(self.settings.kafka).apply(specs(self.settings, self.partitions, shop=True), 1)
 
+    def make_own_topics(self) -> None:
+        """Ours alone."""
+        Topics(self.settings.kafka).apply(specs(self.settings, self.partitions), 1)
+
     def token_file(self, name: str) -> Path:
         """The file with a destination's token."""
         return self.folder / f"{name}.token"
