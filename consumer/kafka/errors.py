@@ -44,6 +44,7 @@ REFUSING = frozenset(
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     }
 )
+FATAL = KafkaError._FATAL  # noqa: SLF001
 VANISHED = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
 
 
@@ -77,6 +78,14 @@ def code_of(error: KafkaException | KafkaError) -> KafkaError | None:
         return error
     inner = error.args[0] if error.args else None
     return inner if isinstance(inner, KafkaError) else None
+
+
+def cause_of(error: KafkaError) -> int:
+    """The code of an error that came while reading. What is behind a fatal one the client tells only in its words."""
+    if error.code() != FATAL:
+        return int(error.code())
+    causes = (KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID)
+    return next((code for code in causes if KafkaError(code).str() in error.str()), FATAL)
 
 
 def unavailable(doing: str, error: KafkaException | KafkaError) -> CapiError:

@@ -12,11 +12,13 @@ from msgspec import Struct
 from consumer.errors import CapiError, ConfigurationError, Fenced, Refused
 from consumer.kafka import clients
 from consumer.kafka.errors import (
+    FATAL,
     REFUSING,
     STALE,
     VANISHED,
     OffsetOutOfRange,
     StaleMember,
+    cause_of,
     code_of,
     unavailable,
 )
@@ -146,17 +148,17 @@ class Reader:
             elif error.code() == _EOF:
                 ends.append((_where(message), message.offset() or 0))
             else:
-                self._problem = self._problem or self._judge(message, error)
+                self._problem = self._problem or self._judge(error, _where(message))
         if self._problem is not None and not records:
             problem, self._problem = self._problem, None
             raise problem
         return Batch(records, ends)
 
-    def _judge(self, message: Message, error: KafkaError) -> CapiError | None:
-        """What an error among the messages means; None for one that the client recovers from by itself."""
-        code = error.code()
+    def _judge(self, error: KafkaError, at: TopicPartition) -> CapiError | None:
+        """What an error that came while reading means; None for one that the client recovers from by itself."""
+        code = cause_of(error)
         if code in VANISHED:
-            return OffsetOutOfRange(_where(message))
+            return OffsetOutOfRange(at)
         if code == KafkaError.UNRELEASED_INSTANCE_ID:
             self._reopen()
             return None
@@ -164,12 +166,10 @@ class Reader:
             return Fenced(
                 f"another process reads as {self._config.get('group.instance.id')} in {self._group}"
             )
-        if code in REFUSING or error.fatal():
-            return unavailable(f"reading {message.topic() or self._group}", error)
+        if code in REFUSING or code == FATAL:
+            return unavailable(f"reading {at.topic or self._group}", error)
         if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return ConfigurationError(
-                f"topic {message.topic()} does not exist; make it with `capi topics apply`"
-            )
+            return ConfigurationError(f"topic {at.topic} does not exist; make it with `capi topics apply`")
         clients.LOG.info("%s: %s", self._group, error)
         return None
 
