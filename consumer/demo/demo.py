@@ -35,7 +35,7 @@ def run(asked: Asked, around: Surroundings, view: View, clock: Clock) -> Facts:
         shop = Shop(plan, publisher, around.emulated)
         with App(settings, clock=clock) as app:
             with view.watching(Watch(app, shop, around.emulated, clock).look):
-                shop.open()
+                shop.open(closed=lambda: app.failure is not None)
                 quiet = until_quiet(app, settings, clock, sum(shop.published.values()))
             counted = Counted(app)
         if app.failure is not None:

@@ -1,6 +1,6 @@
 """The made-up shop while it is open: its records go to Kafka, its pixel's events to every platform."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from consumer.demo.emulated import Emulated
 from consumer.demo.publish import Publisher
@@ -31,13 +31,15 @@ class Shop:
         """Records so far, by `orders` and `checkouts`."""
         return dict(self._publisher.written)
 
-    def open(self) -> None:
-        """All of the traffic, as fast as Kafka takes it. Raises Unreachable."""
+    def open(self, closed: Callable[[], bool]) -> None:
+        """All of the traffic, as fast as Kafka takes it, or until `closed`. Raises Unreachable."""
         fires: list[PixelFire] = []
         for told in self._publisher.publish(traffic(self._plan)):
             if isinstance(told, Truth):
                 self.truths.append(told)
                 self.orders_told += told.event == PURCHASE
+                if closed():
+                    break
                 continue
             fires.append(told)
             if len(fires) >= FIRES_PER_POST:

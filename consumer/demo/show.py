@@ -129,7 +129,7 @@ def _verdict(facts: Facts) -> RenderableType:
             "It adds up: nothing lost, nothing twice. Counters, topics, receipts, platforms and truth agree."
         )
         return Group(*told, Text(holds, "bold green"))
-    head = Text(f"It does not add up, in {len(found)} ways:", "bold red")
+    head = Text(f"It does not add up; {len(found)} to be explained:", "bold red")
     return Group(*told, head, *(Text(f"  {sentence}", "red") for sentence in found))
 
 

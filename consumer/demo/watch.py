@@ -72,7 +72,7 @@ def until_quiet(app: App, settings: Settings, clock: Clock, published: int) -> s
     end_s = moved_s + RUN_MAX_S + published / RECORDS_MIN_PER_S
     with ReadBack(settings.kafka, "capi-demo-watch") as back:
         while True:
-            unsettled = _unsettled(app, settings, back)
+            unsettled = _looked(app, settings, back)
             calm = 0 if unsettled else calm + 1
             if calm == QUIET_LOOKS:
                 return ""
@@ -85,6 +85,14 @@ def until_quiet(app: App, settings: Settings, clock: Clock, published: int) -> s
                 return f"{unsettled}, and nothing has moved for {STILL_MAX_S:.0f} s"
             if now_s > end_s:
                 return f"{unsettled}, though there was time enough"
+
+
+def _looked(app: App, settings: Settings, back: ReadBack) -> str:
+    """What is not done yet; a cluster that can't be asked, as a new one whose coordinator still loads, is not done."""
+    try:
+        return _unsettled(app, settings, back)
+    except Unreachable as error:
+        return str(error)
 
 
 def _counted(app: App) -> int:

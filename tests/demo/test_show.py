@@ -72,5 +72,5 @@ def test_a_disagreement_is_shown_with_its_sentences(facts: Facts) -> None:
     )
     lines = printed(replace(facts, destinations={"meta": replace(meta, held=more)}), 200)
     assert "1" in line(lines, "difference")
-    assert any("It does not add up, in 1 ways" in each for each in lines)
+    assert any("It does not add up; 1 to be explained" in each for each in lines)
     assert any("meta: purchases in JPY" in each for each in lines)
