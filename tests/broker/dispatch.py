@@ -23,6 +23,7 @@ from consumer.kafka.topics import Topics, specs
 from consumer.kafka.writer import TransactionalWriter, Writer
 from consumer.model import Conversion, Receipt
 from consumer.settings import load
+from tests.guarantees import OneOutcomeEach
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0
@@ -81,11 +82,16 @@ def conversion(number: int, **fields: object) -> Conversion:
 class Emulated:
     """Meta's stand-in, told and asked over HTTP as anyone would."""
 
-    def __init__(self, *, latency_ms: float = 0, token: str = TOKEN) -> None:
+    def __init__(self, *, latency_ms: float = 0, token: str = TOKEN, port: int = 0) -> None:
+        """With a port, `url` is known before anyone listens there."""
         self._thread = EmulatorThread(
-            ["meta"], tokens={"meta": token}, accounts={"meta": [ACCOUNT]}, latency_ms=latency_ms
+            ["meta"],
+            tokens={"meta": token},
+            accounts={"meta": [ACCOUNT]},
+            ports={"meta": port},
+            latency_ms=latency_ms,
         )
-        self.url = ""
+        self.url = f"http://127.0.0.1:{port}" if port else ""
 
     def __enter__(self) -> Self:
         self.url = self._thread.__enter__().urls["meta"]
@@ -487,6 +493,15 @@ class Dispatch:
 
     def __repr__(self) -> str:
         return f"<Dispatch {self.prefix}: {len(self.written)} conversions>"
+
+
+def judge(dispatch: Dispatch, destination: str = "meta-us") -> OneOutcomeEach:
+    """The outcomes of all that was written, complete."""
+    outcomes = OneOutcomeEach(destination)
+    outcomes.owed(dispatch.written)
+    outcomes.receipts(dispatch.receipts())
+    assert list(outcomes.violations()) == []
+    return outcomes
 
 
 def _partition(reader: Consumer, at: TopicPartition) -> Iterator[Stored]:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from tests.broker.dispatch import Dispatch, Emulated, conversion
-from tests.guarantees import OneOutcomeEach, Resent
+from tests.broker.dispatch import Dispatch, Emulated, conversion, judge
+from tests.guarantees import Resent
 
 SEED = 31_337
 KILLS = 6
@@ -22,7 +22,7 @@ def test_killed_again_and_again_only_what_was_in_flight_goes_twice(
 ) -> None:
     """After kill -9 nothing is lost, and what is sent again is what was accepted and not committed at the kill."""
     print(f"seed {SEED}")  # noqa: T201 (so that a failure can be repeated)
-    chance, resent, outcomes = Random(SEED), Resent(), OneOutcomeEach("meta-us")
+    chance, resent = Random(SEED), Resent()
     dispatch = open_dispatch(kafka={"session_timeout_s": 3})
     with Emulated(latency_ms=LATENCY_MS) as meta:
         dispatch.destination("meta-us", meta, batch_max_events=BATCH, concurrency_max_requests=CONCURRENCY)
@@ -48,8 +48,5 @@ def test_killed_again_and_again_only_what_was_in_flight_goes_twice(
         # What requests held at the kill, and what a round before had been answered and was about to be committed.
         assert all(of <= 2 * ROUND for _, of in resent.repeats), resent.repeats
         assert meta.deduped() == set(dispatch.written.values())
-    outcomes.owed(dispatch.written)
-    outcomes.receipts(dispatch.receipts())
-    assert list(outcomes.violations()) == []
-    assert outcomes.outcomes == {"delivered": EVENTS}
+    assert judge(dispatch).outcomes == {"delivered": EVENTS}
     assert dispatch.letters() == []

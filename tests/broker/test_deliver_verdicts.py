@@ -5,19 +5,9 @@ from math import ceil, log2
 
 import pytest
 
-from tests.broker.dispatch import TOKEN, Dispatch, Emulated, conversion
-from tests.guarantees import OneOutcomeEach
+from tests.broker.dispatch import TOKEN, Dispatch, Emulated, conversion, judge
 
 POISONED = "purchase:137"
-
-
-def judge(dispatch: Dispatch, name: str = "meta-us") -> OneOutcomeEach:
-    """The outcomes of all that was written, complete."""
-    outcomes = OneOutcomeEach(name)
-    outcomes.owed(dispatch.written)
-    outcomes.receipts(dispatch.receipts())
-    assert list(outcomes.violations()) == []
-    return outcomes
 
 
 @pytest.mark.parametrize("named", [True, False])
