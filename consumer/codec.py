@@ -1,7 +1,8 @@
 """The Confluent wire format and Avro: the only importer of fastavro.
 
 A framed value is a zero byte, the id of the writer's schema (4 bytes, big-endian) and the Avro body. What is read
-is read by `avro.py`; fastavro checks schemas and writes. No error text holds a value.
+is read by `avro.py`, and our own structs are written by `avro_writer.py`; fastavro checks schemas, and writes what has
+unions or comes as a mapping. No error text holds a value.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +16,7 @@ import fastavro
 import msgspec
 
 from consumer.avro import MALFORMED, Maker, Mismatch, NullField, Reader, Schema, compile_reader
+from consumer.avro_writer import MISFITS, Unwritable, Writer, compile_writer
 from consumer.errors import Undecodable, Unmappable
 from consumer.model import Item
 
@@ -111,16 +113,21 @@ class Encoder(Generic[Thing]):
     def __init__(self, schema_json: str, schema_id: int) -> None:
         self._schema = _without_logical_types(parse_schema(schema_json))
         self._header = _FRAME.pack(0, schema_id)
+        self._write = _writer(self._schema)
         self.schema_id = schema_id
 
     def __call__(self, thing: Thing) -> bytes:
         """The framed bytes. Raises TypeError, without the value, for what doesn't fit the schema: a bug of ours."""
-        buffer = BytesIO(self._header)
-        buffer.seek(BODY_AT)
         try:
-            fastavro.schemaless_writer(buffer, self._schema, msgspec.to_builtins(thing))
-        except (TypeError, ValueError, AttributeError, OverflowError):
+            return self._header + self._body(thing)
+        except (*MISFITS, OverflowError):
             raise TypeError(f"a {type(thing).__name__} does not fit schema {self.schema_id}") from None
+
+    def _body(self, thing: Thing) -> bytes:
+        if self._write is not None and isinstance(thing, msgspec.Struct):
+            return self._write(thing)
+        buffer = BytesIO()
+        fastavro.schemaless_writer(buffer, self._schema, msgspec.to_builtins(thing))
         return buffer.getvalue()
 
     def __repr__(self) -> str:
@@ -161,6 +168,14 @@ class Decoder(Generic[T]):
         except Mismatch as error:
             reason = "missing_field" if error.lacking else "bad_type"
             raise Unmappable(reason, f"schema {schema_id}: {error}") from None
+
+
+def _writer(schema: Schema) -> Writer | None:
+    """The schema's own writer, None if it has a type that none is made for."""
+    try:
+        return compile_writer(schema)
+    except Unwritable:
+        return None
 
 
 def _without_logical_types(schema: Schema) -> Schema:
