@@ -45,6 +45,14 @@ REFUSING = frozenset(
     }
 )
 FATAL = KafkaError._FATAL  # noqa: SLF001
+MOVING = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""A group's coordinator is on its way to another broker, or of a cluster that is new."""
 VANISHED = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
 
 

@@ -13,6 +13,7 @@ from consumer.errors import CapiError, ConfigurationError, Fenced, Refused
 from consumer.kafka import clients
 from consumer.kafka.errors import (
     FATAL,
+    MOVING,
     REFUSING,
     STALE,
     VANISHED,
@@ -27,6 +28,7 @@ from consumer.settings import KafkaSettings
 
 ASK_TIMEOUT_S = 15.0
 REOPEN_WAIT_S = 1.0
+MOVING_WAIT_S = 0.1
 _EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 (librdkafka's local codes bear an underscore)
 
 OnAssigned: TypeAlias = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
@@ -202,14 +204,25 @@ class Reader:
         Waits for open transactions: for a dead process's, until the cluster ends it.
         """
         asked = [KafkaPartition(*at) for at in partitions]
-        try:
-            found = self._consumer.committed(asked, self._committed_timeout_s) if asked else []
-        except KafkaException as error:
-            raise self._unavailable("asking for committed offsets", error) from None
-        for answer in found:
-            if answer.error is not None:
-                raise self._unavailable("asking for committed offsets", answer.error)
+        found = self._committed(asked) if asked else []
         return {_own(at): Committed(at.offset, at.metadata or "") for at in found if at.offset >= 0}
+
+    def _committed(self, asked: list[KafkaPartition]) -> list[KafkaPartition]:
+        """Ask until the group's coordinator answers: while it moves or loads, the client itself does not ask again."""
+        end_s = time.monotonic() + ASK_TIMEOUT_S
+        while True:
+            error: KafkaException | KafkaError | None = None
+            try:
+                found = self._consumer.committed(asked, self._committed_timeout_s)
+                error = next((answer.error for answer in found if answer.error is not None), None)
+            except KafkaException as raised:
+                error = raised
+            if error is None:
+                return found
+            inner = code_of(error)
+            if inner is None or inner.code() not in MOVING or time.monotonic() > end_s:
+                raise self._unavailable("asking for committed offsets", error) from None
+            time.sleep(MOVING_WAIT_S)
 
     def commit(self, positions: Mapping[TopicPartition, Committed]) -> None:
         """Commit and wait. Raises StaleMember if the group has moved on, Unreachable."""
