@@ -3,6 +3,9 @@
 A `Record` comes from Kafka, is decoded and mapped to an `Order` or a `Checkout`, becomes a `Conversion`,
 and each of its deliveries ends as a `Receipt`. All are frozen. Times are epoch milliseconds in UTC, money is
 integer minor units of its currency; 0, the empty string and an empty map stand for "none".
+
+None of them can be part of a cycle, so the garbage collector need not know them (`gc=False`): it would look at each one
+of a backlog again and again.
 """
 
 from collections.abc import Mapping
@@ -23,7 +26,7 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, gc=False):
     """Where a record stands in Kafka."""
 
     topic: str
@@ -34,7 +37,7 @@ class Origin(Struct, frozen=True):
         return f"{self.topic}:{self.partition}:{self.offset}"
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """What came from Kafka, untouched. `value` is None for a tombstone."""
 
     topic: str
@@ -59,7 +62,7 @@ class ConsentState(StrEnum):
     DENIED = "DENIED"
 
 
-class Consent(Struct, frozen=True):
+class Consent(Struct, frozen=True, gc=False):
     """What the customer allowed, by purpose. `at_ms` is when it was said."""
 
     ads: ConsentState = ConsentState.UNSPECIFIED
@@ -70,7 +73,7 @@ class Consent(Struct, frozen=True):
     at_ms: int = 0
 
 
-class Item(Struct, frozen=True):
+class Item(Struct, frozen=True, gc=False):
     """One line of a cart."""
 
     sku: str
@@ -82,7 +85,7 @@ class Item(Struct, frozen=True):
     variant: str = ""
 
 
-class Money(Struct, frozen=True):
+class Money(Struct, frozen=True, gc=False):
     """Totals of an order or a cart. `grand_total_minor` is what the customer pays."""
 
     currency: str = ""
@@ -93,7 +96,7 @@ class Money(Struct, frozen=True):
     discount_minor: int = 0
 
 
-class Location(Struct, frozen=True):
+class Location(Struct, frozen=True, gc=False):
     """Coarse place, plain. Never a street."""
 
     country: str = ""
@@ -102,7 +105,7 @@ class Location(Struct, frozen=True):
     postal_code: str = ""
 
 
-class Refund(Struct, frozen=True):
+class Refund(Struct, frozen=True, gc=False):
     """Money given back."""
 
     refund_id: str
@@ -111,7 +114,7 @@ class Refund(Struct, frozen=True):
     items: tuple[Item, ...] = ()
 
 
-class OrderHead(Struct, frozen=True):
+class OrderHead(Struct, frozen=True, gc=False):
     """What decides about an order record; read first, and often alone.
 
     `rest` is a digest of everything behind the head: two records with equal `rest`, and heads that differ in
@@ -130,7 +133,7 @@ class OrderHead(Struct, frozen=True):
     rest: bytes
 
 
-class Order(Struct, frozen=True):
+class Order(Struct, frozen=True, gc=False):
     """An order, mapped; its customer already hashed."""
 
     head: OrderHead
@@ -153,7 +156,7 @@ class CheckoutStep(StrEnum):
     COMPLETED = "COMPLETED"
 
 
-class Checkout(Struct, frozen=True):
+class Checkout(Struct, frozen=True, gc=False):
     """A step of a checkout, mapped; its customer already hashed.
 
     `step` is upper case; a step not in `CheckoutStep` only leaves context. `browser` holds the fields of the
@@ -183,7 +186,7 @@ class EventName(StrEnum):
     ADD_PAYMENT_INFO = "add_payment_info"
 
 
-class Conversion(Struct, frozen=True):
+class Conversion(Struct, frozen=True, gc=False):
     """One thing that happened, platform-neutral. Field for field the Avro record of `schemas/conversion`."""
 
     event_id: str
@@ -249,7 +252,7 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
-class Receipt(Struct, frozen=True):
+class Receipt(Struct, frozen=True, gc=False):
     """The record of an outcome. Field for field the Avro record of `schemas/receipt`."""
 
     conversion_topic: str

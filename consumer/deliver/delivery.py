@@ -15,7 +15,7 @@ class Now(NamedTuple):
     s: float
 
 
-class Delivery(Struct, eq=False):
+class Delivery(Struct, eq=False, gc=False):
     """One conversion for one destination. `event` is its part of a request, ready; `deadline_ms` its window's end."""
 
     record: Record
@@ -52,7 +52,7 @@ class Group(Struct, eq=False):
         return min(delivery.deadline_ms for delivery in self.deliveries)
 
 
-class Ended(Struct, frozen=True):
+class Ended(Struct, frozen=True, gc=False):
     """The outcome of a delivery, to be made durable. `letter` is the letter's reason, "" if there is to be none."""
 
     record: Record

@@ -26,7 +26,7 @@ _NAMES = {GRANTED: ConsentState.GRANTED, DENIED: ConsentState.DENIED}
 NEVER_SAID: Said = (0, 0)
 
 
-class Choices(Struct, frozen=True, array_like=True):
+class Choices(Struct, frozen=True, array_like=True, gc=False):
     """Consent with the time of each choice."""
 
     ads: Said = NEVER_SAID
@@ -41,7 +41,7 @@ class Choices(Struct, frozen=True, array_like=True):
         return self.ads[1] == DENIED
 
 
-class Context(Struct, frozen=True, array_like=True):
+class Context(Struct, frozen=True, array_like=True, gc=False):
     """A checkout's facts by name. `clicks` is when each fbclid was first seen; `latest_ms` the last event's time."""
 
     browser: Mapping[str, Fact] = {}

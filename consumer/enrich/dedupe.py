@@ -16,7 +16,7 @@ _INITIAL = {
 }
 
 
-class Claim(Struct, frozen=True, array_like=True):
+class Claim(Struct, frozen=True, array_like=True, gc=False):
     """Who had the event id first: where that record stands, what it was worth, and all that it told."""
 
     topic: str

@@ -22,7 +22,7 @@ _context = msgpack.Decoder(Context).decode
 _claim = msgpack.Decoder(Claim).decode
 
 
-class Waiting(Struct, frozen=True):
+class Waiting(Struct, frozen=True, gc=False):
     """An order that waits: `since_ms` is its place in stream time, `read_ms` the clock's when it was read."""
 
     order: Order

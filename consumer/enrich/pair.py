@@ -36,7 +36,7 @@ class Reads(Protocol):
         ...
 
 
-class Happened(Struct, frozen=True):
+class Happened(Struct, frozen=True, gc=False):
     """What became of a record. `record` is None where time alone ended the wait of an order."""
 
     record: Record | None

@@ -7,7 +7,7 @@ from msgspec import Struct
 from consumer.model import Conversion, Ending
 
 
-class Converted(Struct, frozen=True):
+class Converted(Struct, frozen=True, gc=False):
     """A conversion to write, under the key of its join, encoded. Also how the wait of an order ends."""
 
     conversion: Conversion
@@ -15,31 +15,31 @@ class Converted(Struct, frozen=True):
     payload: bytes
 
 
-class Waits(Struct, frozen=True):
+class Waits(Struct, frozen=True, gc=False):
     """The order waits for its checkout, in state."""
 
 
-class Repeated(Struct, frozen=True):
+class Repeated(Struct, frozen=True, gc=False):
     """The event is known already: a duplicate, a conflict or a reread."""
 
     ending: Ending
 
 
-class Filtered(Struct, frozen=True):
+class Filtered(Struct, frozen=True, gc=False):
     """Nothing for the platforms; `reason` is from a closed set."""
 
     reason: str
 
 
-class Kept(Struct, frozen=True):
+class Kept(Struct, frozen=True, gc=False):
     """A checkout's step that only left its context."""
 
 
-class Empty(Struct, frozen=True):
+class Empty(Struct, frozen=True, gc=False):
     """A tombstone."""
 
 
-class Refused(Struct, frozen=True):
+class Refused(Struct, frozen=True, gc=False):
     """A letter: `reason` from the closed list of `deadletter/letter.py`; the message names no customer's data."""
 
     reason: str
