@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
+from consumer.forms import by_kind
 from consumer.model import Checkout, CheckoutStep, Consent, ConsentState, Identity, Location
 
 Fact: TypeAlias = tuple[int, str]
@@ -67,7 +68,7 @@ def merge(context: Context | None, step: Checkout) -> Context:
     choices = join_choices(known.choices, choices_of(step.consent, at_ms))
     merged = Context(
         browser=_with(known.browser, step.browser.items(), at_ms),
-        identity=_with(known.identity, step.identity.items(), at_ms),
+        identity=_with_identity(known.identity, step.identity, at_ms),
         location=_with(known.location, _places(step.location), at_ms),
         clicks=_with_click(known.clicks, step.browser.get("fbclid", ""), at_ms),
         choices=choices,
@@ -155,6 +156,16 @@ def _with(known: Mapping[str, Fact], told: Iterable[tuple[str, str]], at_ms: int
         if value and (name not in merged or merged[name] < (at_ms, value)):
             merged[name] = (at_ms, value)
     return merged
+
+
+def _with_identity(known: Mapping[str, Fact], told: Identity, at_ms: int) -> Mapping[str, Fact]:
+    """All forms of an identifier are one fact, so that they stay those of one and the same e-mail, name or place."""
+    facts = {form: (at_ms, digest) for form, digest in told.items()}
+    if not known or not facts:
+        return known or facts
+    older, newer = by_kind(known), by_kind(facts)
+    won = {kind: max(group, older.get(kind, [])) for kind, group in newer.items()}
+    return {form: fact for group in {**older, **won}.values() for fact, form in group}
 
 
 def _places(location: Location) -> Iterable[tuple[str, str]]:

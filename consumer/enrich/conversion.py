@@ -14,6 +14,7 @@ from consumer.enrich.context import (
     location_of,
 )
 from consumer.enrich.rules import Rules
+from consumer.forms import renewed
 from consumer.model import (
     Checkout,
     CheckoutStep,
@@ -70,7 +71,7 @@ def purchase(order: Order, context: Context | None, origin: Origin, now_ms: int,
         order_id=head.order_id,
         context=known,
         consent=consent_of(choices, deny_when_missing=rules.deny_when_missing),
-        identity={**identity_of(known), **order.identity},
+        identity=renewed(identity_of(known), order.identity),
         location=_filled(order.location, known),
         order_only=context is None,
         origin=origin,

@@ -13,7 +13,8 @@ import msgspec
 from consumer.avro import Maker, Mismatch, Schema, compile_reader
 from consumer.codec import BODY_AT, check_end, read
 from consumer.errors import Unmappable
-from consumer.ingest.identity import Address, Customer, hashed, location
+from consumer.ingest.identity import Address, Customer
+from consumer.ingest.person import Persons
 from consumer.model import Checkout, Consent, ConsentState, Item, Money, Order, OrderHead, Refund
 
 REASONS = frozenset(
@@ -35,6 +36,7 @@ _MONEY_MAX_MINOR = 10**15
 _QUANTITY_MAX = 1_000_000
 _PAGES = ("page_url", "referrer_url")
 _STATES = {state.value: state for state in ConsentState}
+_persons = Persons()
 _HEAD = (
     "order_id",
     "checkout_id",
@@ -69,7 +71,7 @@ class OrderReader:
         try:
             self._head = compile_reader(writer, {**reference, "fields": fields[: len(_HEAD)]}, _MAKERS, first)
             self._tail = compile_reader(
-                writer, _without_street(reference, fields[len(_HEAD) :]), _MAKERS, behind
+                writer, {**reference, "fields": fields[len(_HEAD) :]}, _MAKERS, behind
             )
         except Mismatch as error:
             raise _unmappable(schema_id, error) from None
@@ -105,7 +107,7 @@ class CheckoutReader:
     def __init__(self, schema_id: int, writer: Schema, reference: Schema) -> None:
         self._schema_id = schema_id
         try:
-            self._reader = compile_reader(writer, _without_street(reference, reference["fields"]), _MAKERS)
+            self._reader = compile_reader(writer, reference, _MAKERS)
         except Mismatch as error:
             raise _unmappable(schema_id, error) from None
 
@@ -118,17 +120,6 @@ class CheckoutReader:
 
 def _unmappable(schema_id: int, error: Mismatch) -> Unmappable:
     return Unmappable("missing_field" if error.lacking else "bad_type", f"schema {schema_id}: field {error}")
-
-
-def _without_street(reference: Schema, fields: list[Schema]) -> Schema:
-    """These fields of the reference as a shape, but for streets: no platform asks for them, so none is decoded."""
-
-    def pruned(kind: Schema) -> Schema:
-        if not isinstance(kind, dict) or kind.get("name") != "capi.Address":
-            return kind
-        return {**kind, "fields": [field for field in kind["fields"] if field["name"] != "street"]}
-
-    return {**reference, "fields": [{**field, "type": pruned(field["type"])} for field in fields]}
 
 
 def _consent(
@@ -185,7 +176,8 @@ def _order(head: OrderHead, values: tuple[Any, ...]) -> Order:
         _check_money("refunds[].amount_minor", refund.amount_minor)
         _check_items("refunds[].items", refund.items)
     address = billing or shipped_to
-    return Order(head, shop, money, items, hashed(customer, address), location(address), consent, refunds)
+    who = _persons.of(customer, address)
+    return Order(head, shop, money, items, who.identity, who.location, consent, refunds)
 
 
 def _checkout(values: tuple[Any, ...]) -> Checkout:
@@ -211,6 +203,7 @@ def _checkout(values: tuple[Any, ...]) -> Checkout:
     currency, total, subtotal, tax, shipping, discount = amounts
     _check_money("grand_total_minor", total)
     _check_items("items", items)
+    who = _persons.of(customer, address)
     return Checkout(
         checkout_id,
         step.strip().upper(),
@@ -220,8 +213,8 @@ def _checkout(values: tuple[Any, ...]) -> Checkout:
         shop,
         _money(_code(currency), total, subtotal, tax, shipping, discount),
         items,
-        hashed(customer, address),
-        location(address),
+        who.identity,
+        who.location,
         consent,
         {name: bare(value) if name in _PAGES else value for name, value in browser.items() if value},
     )

@@ -128,7 +128,7 @@ def test_every_example_is_mapped_and_nothing_raw_is_left(kind: str, name: str) -
     assert thing.money.grand_total_minor == told["grand_total_minor"]
     text = repr(thing) + msgspec.json.encode(thing).decode()
     assert [each for each in personal(told) if each in text] == []
-    assert all(len(digest) == 64 for digest in thing.identity.values())
+    assert all(len(digest) in {0, 64} for digest in thing.identity.values())
 
 
 def test_an_order_is_mapped_field_by_field() -> None:
@@ -185,17 +185,12 @@ def test_what_is_a_hash_already_is_not_hashed_again() -> None:
 
 
 @pytest.mark.parametrize(("kind", "path"), [("order", "billing_address"), ("checkout", "address")])
-def test_no_street_is_decoded(kind: str, path: str) -> None:
-    """Bytes of a street that are no text harm nothing, since nobody looks; those of a city are refused."""
-    for field, is_read in (("street", False), ("city", True)):
-        value = written(changed(kind, f"{path}.{field}", CANARY), SCHEMAS[kind]).replace(
-            CANARY.encode(), b"\xff" * len(CANARY)
-        )
-        if is_read:
-            with pytest.raises(Undecodable):
-                read(kind, value, SCHEMAS[kind])
-        else:
-            assert read(kind, value, SCHEMAS[kind]).items
+@pytest.mark.parametrize("field", ["street", "city"])
+def test_a_place_that_is_no_text_is_refused(kind: str, path: str, field: str) -> None:
+    """Bytes of a street or a city that are no text make the record a letter."""
+    value = written(changed(kind, f"{path}.{field}", CANARY), SCHEMAS[kind])
+    with pytest.raises(Undecodable):
+        read(kind, value.replace(CANARY.encode(), b"\xff" * len(CANARY)), SCHEMAS[kind])
 
 
 def shuffled(schema: dict[str, Any], seed: int) -> dict[str, Any]:

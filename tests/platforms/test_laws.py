@@ -41,7 +41,7 @@ TOKEN = "made-up-token"  # noqa: S105 (it opens nothing)
 CUSTOMER = Customer(
     "Customer-42", "Jane.Doe@Shopper.Example", "+1 202 555 0143", "Jane", "Doerington", "female", "1990-02-28"
 )
-ADDRESS = Address("Springfield", "California", "90210", "US")
+ADDRESS = Address("742 Evergreen Terrace", "Springfield", "California", "90210", "US")
 RAW = (
     b"shopper.example",
     b"2025550143",
