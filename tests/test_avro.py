@@ -420,3 +420,12 @@ def test_arrays_nested_beyond_reason_are_refused() -> None:
         kind = {"type": "array", "items": kind}
     with pytest.raises(Mismatch, match="nested too deeply"):
         compile_reader(of(kind))
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 9 + b"\x02", b"\xff" * 9 + b"\x7f", b"\xff" * 10 + b"\x01"])
+def test_a_number_of_more_than_64_bits_is_refused(data: bytes) -> None:
+    """Avro's longs have 64 bits; what is longer is broken, not large."""
+    reader = compile_reader(of("long"))
+    assert reader(b"\xff" * 9 + b"\x01", 0) == ({"f": -(2**63)}, 10)
+    with pytest.raises(Undecodable):
+        read(reader, data, 1, 0)
