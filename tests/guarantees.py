@@ -81,6 +81,28 @@ class OneLetterEach:
         return f"<OneLetterEach: {self._damaged} damaged, {self._letters.total()} letters>"
 
 
+class OneEndingEach:
+    """No record has two endings, however many lives the work took: one planned again would be a reread."""
+
+    def __init__(self) -> None:
+        self._ended: Counter[str] = Counter()
+
+    def out(self, endings: Iterable[str]) -> None:
+        """See where the records stand (topic:partition:offset) whose endings were counted."""
+        self._ended.update(endings)
+
+    def __len__(self) -> int:
+        return len(self._ended)
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        if twice := [at for at, count in self._ended.items() if count > 1]:
+            yield f"{len(twice)} records have several endings: {_named(twice)}"
+
+    def __repr__(self) -> str:
+        return f"<OneEndingEach: {len(self)} records>"
+
+
 class Conservation:
     """Every record read has one ending; those that wait have none yet."""
 

@@ -1,11 +1,12 @@
 """A shop on a real cluster, with enrich as processes of their own that a test may kill, freeze and thaw."""
 
+import mmap
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -60,8 +61,10 @@ class Process:
 
     def __init__(self, settings_file: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("steps", "status.json"):
-            (folder / name).unlink(missing_ok=True)
+        (folder / "status.json").unlink(missing_ok=True)
+        (folder / "steps").write_bytes(b"\0\0")
+        with (folder / "steps").open("r+b") as file:
+            self._steps = mmap.mmap(file.fileno(), 2)
         self.folder = folder
         self._log = folder / "log"
         with self._log.open("ab") as log:
@@ -76,11 +79,17 @@ class Process:
     @property
     def step(self) -> str:
         """The last step that its loop told of, also after its death."""
-        try:
-            told = (self.folder / "steps").read_bytes()
-        except FileNotFoundError:
-            return "idle"
-        return STEPS[told[0]] if told else "idle"
+        return STEPS[self._steps[0]]
+
+    def catch(self, step: str, work: Callable[[], object]) -> None:
+        """Have its loop stay in this step, once work that is given brings it there, until it is let go."""
+        self._steps[1] = STEPS.index(step)
+        work()
+        wait_for(f"in {step}", lambda: self.is_alive() and self.step == step, every_s=0.001)
+
+    def let_go(self) -> None:
+        """It need stay in no step any more."""
+        self._steps[1] = 0
 
     @property
     def status(self) -> dict[str, Any]:
@@ -90,6 +99,11 @@ class Process:
         except FileNotFoundError:
             return {"ready": False, "assignment": [], "waiting": 0, "tally": {}}
         return status
+
+    @property
+    def endings(self) -> list[str]:
+        """Where the records stand whose endings were counted, in this life and those before."""
+        return (self.folder / "endings").read_text(encoding="utf-8").splitlines()
 
     @property
     def log(self) -> str:
@@ -141,15 +155,6 @@ class Process:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-
-
-def caught(process: Process, steps: Container[str], within_s: float) -> bool:
-    """Look closely for a moment if the loop comes to one of these steps."""
-    end_s = time.monotonic() + within_s
-    while time.monotonic() < end_s:
-        if process.step in steps:
-            return True
-    return False
 
 
 class ShopFloor:

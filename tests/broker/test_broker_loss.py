@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from consumer.emulators.registry import RegistryThread
 from consumer.emulators.shop import Truth
 from consumer.local.broker import Kafka
-from tests.broker.shopfloor import OPEN, ShopFloor, caught, whole
+from tests.broker.shopfloor import ShopFloor, whole
 from tests.guarantees import EachOnce
 
 SEED = 71
@@ -34,10 +34,9 @@ def test_loss_of_the_groups_coordinator_loses_nothing(
     with floor.start() as process:
         process.await_ready()
         lost = coordinator(cluster, f"{prefix}.enrich")
-        floor.publish(islice(left, len(told) // 3))
-        while not caught(process, OPEN, 0.1):
-            assert floor.publish(islice(left, 20)), "never caught in a transaction"
+        process.catch("produced", lambda: floor.publish(islice(left, len(told) // 3)))
         cluster.kill(lost)
+        process.let_go()
         try:
             floor.publish(islice(left, len(told) // 3))
             floor.await_drained(process)

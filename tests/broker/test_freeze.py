@@ -7,29 +7,16 @@ import pytest
 
 from consumer.emulators.shop import Truth
 from consumer.kafka.writer import TransactionalWriter
-from tests.broker.shopfloor import Process, ShopFloor, Told, caught, wait_for, whole
+from tests.broker.shopfloor import Process, ShopFloor, Told, wait_for, whole
 from tests.guarantees import EachOnce
 
 SEED = 47
 LOST_ORDERS = 40
-TRIES = 200
 
 
 def order_waits(told: list[Told]) -> list[Told]:
     """The same without any checkout: every order that names one waits."""
     return [each for each in told if getattr(each, "topic", None) != "checkouts"]
-
-
-def freeze_in(process: Process, step: str, work: Callable[[], object]) -> None:
-    """Give work until the process is caught in this step."""
-    for _ in range(TRIES):
-        work()
-        if caught(process, {step}, 0.2):
-            process.freeze()
-            if process.step == step:
-                return
-            process.thaw()
-    raise AssertionError(f"never caught in {step}")
 
 
 def share(floor: ShopFloor, *processes: Process) -> None:
@@ -56,15 +43,14 @@ def test_thawed_process_emits_nothing_a_second_time(open_floor: Callable[..., Sh
     with floor.start("frozen") as frozen:
         frozen.await_ready(floor.partitions)
         cut = len(early) // 2
-        floor.publish(early[:cut])
         if step == "idle":
+            floor.publish(early[:cut])
             floor.await_drained()
             assert frozen.status["waiting"] > LOST_ORDERS
-            frozen.freeze()
         else:
-            rest = iter(early[cut:])
-            freeze_in(frozen, step, lambda: floor.publish(islice(rest, 3)))
-            early[cut:] = rest
+            frozen.catch(step, lambda: floor.publish(early[:cut]))
+        frozen.freeze()
+        frozen.let_go()
         with floor.start("heir") as heir:
             heir.await_ready(floor.partitions)
             floor.await_drained(heir)

@@ -1,7 +1,6 @@
 """Enrich killed with -9 again and again, by chance and in the middle of its transactions."""
 
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import islice
@@ -11,8 +10,8 @@ import pytest
 
 from consumer.demo.publish import Publisher
 from consumer.emulators.shop import Published, Truth
-from tests.broker.shopfloor import OPEN, STEPS, Process, ShopFloor, Told, caught, whole
-from tests.guarantees import EachOnce, OneLetterEach
+from tests.broker.shopfloor import OPEN, STEPS, Process, ShopFloor, Told, whole
+from tests.guarantees import EachOnce, OneEndingEach, OneLetterEach
 
 SEED = 20_261
 KILLS = 50
@@ -20,25 +19,23 @@ OPEN_MIN = 15
 STOP_EVERY = 10
 RECORDS_A_LIFE = 100
 CHUNK_RECORDS = 10
-AIM_S = 0.15
+CHANCE = 0.3
 
 
 def life(process: Process, publisher: Publisher, told: list[Told], rng: Random) -> str:
     """Give it work, kill it by chance or in a step that was chosen; the step in which it died."""
     list(publisher.publish(told[: len(told) // 2]))
     process.await_ready()
-    aim = rng.choice(("", *OPEN, *STEPS[1:]))
-    rest = iter(told[len(told) // 2 :])
-    chance_s = rng.uniform(0, 0.3)
-    while chunk := list(islice(rest, CHUNK_RECORDS)):
-        list(publisher.publish(chunk))
-        if aim and caught(process, {aim}, AIM_S):
-            break
-    if not aim:
-        time.sleep(chance_s)
-    step = process.kill()
-    list(publisher.publish(rest))
-    return step
+    rest = told[len(told) // 2 :]
+    if rng.random() < CHANCE:
+        while rest and rng.random() > CHANCE:
+            list(publisher.publish(rest[:CHUNK_RECORDS]))
+            del rest[:CHUNK_RECORDS]
+        step = process.kill()
+        list(publisher.publish(rest))
+        return step
+    process.catch(rng.choice(STEPS[1:]), lambda: list(publisher.publish(rest)))
+    return process.kill()
 
 
 def restart(floor: ShopFloor) -> None:
@@ -55,7 +52,7 @@ def test_killed_fifty_times_each_conversion_comes_once(open_floor: Callable[...,
     rng, told = Random(SEED), whole(SEED, orders=500)
     # So long that a killed process's transaction must be ended by its successor, not by the cluster.
     floor = open_floor(kafka={"transaction_timeout_s": 600})
-    once, letters = EachOnce(), OneLetterEach()
+    once, letters, ended = EachOnce(), OneLetterEach(), OneEndingEach()
     once.truth(each for each in told if isinstance(each, Truth))
     letters.published(each for each in told if isinstance(each, Published))
     left, died = iter(told), Counter[str]()
@@ -71,6 +68,7 @@ def test_killed_fifty_times_each_conversion_comes_once(open_floor: Callable[...,
     with floor.start() as process:
         floor.await_drained(process)
         process.stop()
+        ended.out(process.endings)
 
     assert died.total() == KILLS
     assert sum(died[step] for step in OPEN) >= OPEN_MIN, died
@@ -78,6 +76,8 @@ def test_killed_fifty_times_each_conversion_comes_once(open_floor: Callable[...,
     assert list(once.violations()) == []
     letters.out(headers for _, _, headers in floor.letters())
     assert list(letters.violations()) == []
+    assert len(ended) > len(once)
+    assert list(ended.violations()) == []
     kept = floor.state("one")
     assert len(kept) > len(once)
     assert list(kept.violations()) == []
