@@ -105,6 +105,8 @@ class Reader:
                 starts = subscription.on_assigned(_ours(partitions))
                 give = consumer.incremental_assign if self._incremental else consumer.assign
                 give(_theirs(starts) if partitions else [])
+                # A partition that was paused when it went would come back paused.
+                consumer.resume([KafkaPartition(*at) for at in starts])
 
         def revoked(_: Consumer, partitions: list[KafkaPartition]) -> None:
             with self._kept():
