@@ -1,6 +1,6 @@
 """Who bought, hashed once: the steps of a checkout and its order tell the same person again and again.
 
-Who was seen lately is known by a digest of all that the record says, so that nothing personal is kept.
+Who was seen lately is known by a digest of all that the record says, so that nothing raw is kept but the coarse place.
 """
 
 from collections.abc import Mapping
