@@ -65,11 +65,12 @@ def merge(context: Context | None, step: Checkout) -> Context:
     """The context with one step's facts in it, closed or not."""
     known = context or EMPTY
     at_ms = step.updated_at_ms
+    newest = at_ms > known.latest_ms
     choices = join_choices(known.choices, choices_of(step.consent, at_ms))
     merged = Context(
-        browser=_with(known.browser, step.browser.items(), at_ms),
-        identity=_with_identity(known.identity, step.identity, at_ms),
-        location=_with(known.location, _places(step.location), at_ms),
+        browser=_with(known.browser, step.browser.items(), at_ms, newest=newest),
+        identity=_with_identity(known.identity, step.identity, at_ms, newest=newest),
+        location=_with(known.location, _places(step.location), at_ms, newest=newest),
         clicks=_with_click(known.clicks, step.browser.get("fbclid", ""), at_ms),
         choices=choices,
         latest_ms=max(known.latest_ms, at_ms),
@@ -150,7 +151,12 @@ def location_of(context: Context) -> Location:
     return Location(**{name: fact[1] for name, fact in context.location.items()})
 
 
-def _with(known: Mapping[str, Fact], told: Iterable[tuple[str, str]], at_ms: int) -> Mapping[str, Fact]:
+def _with(
+    known: Mapping[str, Fact], told: Iterable[tuple[str, str]], at_ms: int, *, newest: bool
+) -> Mapping[str, Fact]:
+    """What is `newest` wins without a look at what it wins over: most steps come in their order."""
+    if newest:
+        return {**known, **{name: (at_ms, value) for name, value in told if value}}
     merged = dict(known)
     for name, value in told:
         if value and (name not in merged or merged[name] < (at_ms, value)):
@@ -158,11 +164,15 @@ def _with(known: Mapping[str, Fact], told: Iterable[tuple[str, str]], at_ms: int
     return merged
 
 
-def _with_identity(known: Mapping[str, Fact], told: Identity, at_ms: int) -> Mapping[str, Fact]:
+def _with_identity(
+    known: Mapping[str, Fact], told: Identity, at_ms: int, *, newest: bool
+) -> Mapping[str, Fact]:
     """All forms of an identifier are one fact, so that they stay those of one and the same e-mail, name or place."""
     facts = {form: (at_ms, digest) for form, digest in told.items()}
     if not known or not facts:
         return known or facts
+    if newest and known.keys() <= facts.keys():
+        return facts
     older, newer = by_kind(known), by_kind(facts)
     won = {kind: max(group, older.get(kind, [])) for kind, group in newer.items()}
     return {form: fact for group in {**older, **won}.values() for fact, form in group}
