@@ -20,6 +20,7 @@ from consumer.deliver.senders import Senders
 from consumer.enrich.loop import EnrichLoop
 from consumer.errors import CapiError, ConfigurationError
 from consumer.ingest import Ingest
+from consumer.kafka.clients import check_config
 from consumer.kafka.registry import SchemaStore
 from consumer.model import Conversion, Receipt
 from consumer.settings import Destination, Settings
@@ -74,6 +75,7 @@ class App:
 
     def _build(self) -> None:
         settings = self._settings
+        check_config(settings.kafka)
         traces.configure(settings)
         self._open.callback(traces.close)
         store = SchemaStore(settings.registry)
