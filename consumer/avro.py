@@ -64,7 +64,7 @@ def compile_reader(
 ) -> Reader:
     """The reader of a record, or of that part of its fields. Without a shape everything is read. Raises Mismatch."""
     shape = writer if shape is None else shape
-    source = _Source(_named(writer), _named(shape), makers or {})
+    source = _Source(named_types(writer), named_types(shape), makers or {})
     return source.compiled(source.record({**writer, "fields": writer["fields"][part]}, shape, ""))
 
 
@@ -126,10 +126,10 @@ _SCOPE = {
 }
 
 
-def _named(schema: Schema) -> dict[str, Schema]:
+def named_types(schema: Schema) -> dict[str, Schema]:
     """The named types within a schema."""
     if isinstance(schema, list):
-        return {name: each for branch in schema for name, each in _named(branch).items()}
+        return {name: each for branch in schema for name, each in named_types(branch).items()}
     if not isinstance(schema, dict):
         return {}
     inner = [
@@ -138,7 +138,7 @@ def _named(schema: Schema) -> dict[str, Schema]:
         schema.get("values"),
     ]
     own = {schema["name"]: schema} if "name" in schema else {}
-    return own | _named(inner)
+    return own | named_types(inner)
 
 
 def _kind(schema: Schema) -> str:

@@ -25,6 +25,7 @@ REASONS: Mapping[str, Fault] = {
     "bad_time": "shop",
     "bad_money": "shop",
     "bad_quantity": "shop",
+    "bad_value": "shop",
     "no_currency": "shop",
     "no_paid_at": "shop",
     "future_time": "shop",

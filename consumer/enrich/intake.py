@@ -14,8 +14,9 @@ from consumer.errors import RecordError
 from consumer.ingest.mapping import DecodedHead
 from consumer.model import Checkout, Record
 
-Read: TypeAlias = Callable[[Record], DecodedHead | Checkout]
-"""Decodes what a plan must know of a record. Raises RecordError, or SchemaUnavailable if it can't be asked now."""
+Read: TypeAlias = Callable[[Record], DecodedHead | Checkout | None]
+"""Decodes what a plan must know of a record; None if that is only that something is gone. Raises RecordError, or
+SchemaUnavailable if it can't be asked now."""
 
 
 class Intake:

@@ -21,9 +21,12 @@ SCHEMA_RETRY_S = 1.0
 
 
 class Reads(Protocol):
-    """How records become orders and checkouts. All raise RecordError; SchemaUnavailable if the pair must wait."""
+    """How records become orders and checkouts. All raise RecordError; SchemaUnavailable if the pair must wait.
 
-    def order_head(self, record: Record) -> DecodedHead:
+    None is a record that has a value, but only tells that something is gone: a tombstone.
+    """
+
+    def order_head(self, record: Record) -> DecodedHead | None:
         """What decides about an order record, read from its first fields."""
         ...
 
@@ -31,7 +34,7 @@ class Reads(Protocol):
         """The whole order; `decoded` is what `order_head` gave for it."""
         ...
 
-    def checkout(self, record: Record) -> Checkout:
+    def checkout(self, record: Record) -> Checkout | None:
         """The whole step of a checkout."""
         ...
 

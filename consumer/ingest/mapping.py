@@ -13,8 +13,8 @@ import msgspec
 from consumer.avro import Maker, Mismatch, Schema, compile_reader
 from consumer.codec import BODY_AT, check_end, read
 from consumer.errors import Unmappable
-from consumer.ingest.identity import Address, Customer
-from consumer.ingest.person import Persons
+from consumer.ingest.identity import Address, Customer, hashed, location
+from consumer.ingest.person import Person, Persons
 from consumer.model import Checkout, Consent, ConsentState, Item, Money, Order, OrderHead, Refund
 
 REASONS = frozenset(
@@ -26,6 +26,7 @@ REASONS = frozenset(
         "bad_time",  # before 2000 or beyond 9999; a date in the future is enrich's to judge
         "bad_money",  # negative, or more than 10^15 minor units
         "bad_quantity",  # less than one, or more than a million
+        "bad_value",  # none of those that the mapping lists
     }
 )
 REST_BYTES = 16
@@ -37,7 +38,8 @@ _QUANTITY_MAX = 1_000_000
 _PAGES = ("page_url", "referrer_url")
 _STATES = {state.value: state for state in ConsentState}
 _persons = Persons()
-_HEAD = (
+_NOTHING: Mapping[str, str] = {}
+HEAD = (
     "order_id",
     "checkout_id",
     "status",
@@ -51,10 +53,14 @@ _HEAD = (
 
 
 class DecodedHead(NamedTuple):
-    """The head of an order, and where in the record's value the rest is to be read from."""
+    """The head of an order, and where in the record's value the rest is to be read from.
+
+    `held` is what was decoded besides, if the head could not be read alone.
+    """
 
     head: OrderHead
     end: int
+    held: object = None
 
 
 class OrderReader:
@@ -63,18 +69,16 @@ class OrderReader:
     def __init__(self, schema_id: int, writer: Schema, reference: Schema) -> None:
         self._schema_id = schema_id
         names = [field["name"] for field in writer["fields"]]
-        self._in_one_piece = names[: len(_HEAD)] == list(_HEAD)
+        self._in_one_piece = names[: len(HEAD)] == list(HEAD)
         first, behind = slice(None), slice(None)
         if self._in_one_piece:
-            first, behind = slice(len(_HEAD)), slice(len(_HEAD), None)
+            first, behind = slice(len(HEAD)), slice(len(HEAD), None)
         fields = reference["fields"]
         try:
-            self._head = compile_reader(writer, {**reference, "fields": fields[: len(_HEAD)]}, _MAKERS, first)
-            self._tail = compile_reader(
-                writer, {**reference, "fields": fields[len(_HEAD) :]}, _MAKERS, behind
-            )
+            self._head = compile_reader(writer, {**reference, "fields": fields[: len(HEAD)]}, MAKERS, first)
+            self._tail = compile_reader(writer, {**reference, "fields": fields[len(HEAD) :]}, MAKERS, behind)
         except Mismatch as error:
-            raise _unmappable(schema_id, error) from None
+            raise unmappable(schema_id, error) from None
         self._whole = compile_reader(writer)
 
     def head(self, value: bytes) -> DecodedHead:
@@ -82,22 +86,22 @@ class OrderReader:
         values, end = read(self._head, value, self._schema_id)
         if not self._in_one_piece:
             check_end(value, end, self._schema_id)
-            return DecodedHead(_order_head(values, self._digest(value)), BODY_AT)
+            return DecodedHead(head_of(values, self._digest(value)), BODY_AT)
         if end > len(value):
             check_end(value, end, self._schema_id)
-        return DecodedHead(_order_head(values, blake2b(value[end:], digest_size=REST_BYTES).digest()), end)
+        return DecodedHead(head_of(values, blake2b(value[end:], digest_size=REST_BYTES).digest()), end)
 
     def order(self, value: bytes, decoded: DecodedHead | None = None) -> Order:
         """The whole order; `decoded` spares reading its head again."""
-        head, at = decoded or self.head(value)
+        head, at, _ = decoded or self.head(value)
         values, end = read(self._tail, value, self._schema_id, at)
         check_end(value, end, self._schema_id)
-        return _order(head, values)
+        return order_of(head, values)
 
     def _digest(self, value: bytes) -> bytes:
         """Digest of all values but the head's, for a schema that has them elsewhere."""
         values = read(self._whole, value, self._schema_id)[0]
-        rest = {name: each for name, each in values.items() if name not in _HEAD}
+        rest = {name: each for name, each in values.items() if name not in HEAD}
         return blake2b(msgspec.msgpack.encode(rest, order="deterministic"), digest_size=REST_BYTES).digest()
 
 
@@ -107,18 +111,19 @@ class CheckoutReader:
     def __init__(self, schema_id: int, writer: Schema, reference: Schema) -> None:
         self._schema_id = schema_id
         try:
-            self._reader = compile_reader(writer, reference, _MAKERS)
+            self._reader = compile_reader(writer, reference, MAKERS)
         except Mismatch as error:
-            raise _unmappable(schema_id, error) from None
+            raise unmappable(schema_id, error) from None
 
     def checkout(self, value: bytes) -> Checkout:
         """The step. Raises Undecodable and Unmappable."""
         values, end = read(self._reader, value, self._schema_id)
         check_end(value, end, self._schema_id)
-        return _checkout(values)
+        return checkout_of(values)
 
 
-def _unmappable(schema_id: int, error: Mismatch) -> Unmappable:
+def unmappable(schema_id: int, error: Mismatch) -> Unmappable:
+    """What every record of a schema is that can't give what is asked of it."""
     return Unmappable("missing_field" if error.lacking else "bad_type", f"schema {schema_id}: field {error}")
 
 
@@ -133,7 +138,7 @@ def _consent(
     return Consent(_STATES[ads], _STATES[analytics], _STATES[personalisation], sale_opt_out, region, at_ms)
 
 
-_MAKERS: Mapping[str, Maker] = {
+MAKERS: Mapping[str, Maker] = {
     "capi.Order": tuple,
     "capi.Checkout": tuple,
     "capi.Item": Item,
@@ -144,7 +149,8 @@ _MAKERS: Mapping[str, Maker] = {
 }
 
 
-def _order_head(values: tuple[Any, ...], rest: bytes) -> OrderHead:
+def head_of(values: tuple[Any, ...], rest: bytes) -> OrderHead:
+    """The head of an order from the fields `HEAD`, checked. Raises Unmappable."""
     order_id, checkout_id, status, updated, created, paid, currency, total, event_id = values
     if not order_id:
         raise Unmappable("no_order_id", "order_id is empty")
@@ -167,7 +173,11 @@ def _order_head(values: tuple[Any, ...], rest: bytes) -> OrderHead:
     )
 
 
-def _order(head: OrderHead, values: tuple[Any, ...]) -> Order:
+def order_of(head: OrderHead, values: tuple[Any, ...], declared: Mapping[str, str] = _NOTHING) -> Order:
+    """The order from the reference schema's fields behind its head, checked. Raises Unmappable.
+
+    `declared` is form to hash, where the shop says in which form it hands them over.
+    """
     shop, subtotal, tax, shipping, discount, items, customer, billing, shipped_to, consent, refunds = values
     money = _money(head.currency, head.grand_total_minor, subtotal, tax, shipping, discount)
     _check_items("items", items)
@@ -176,11 +186,12 @@ def _order(head: OrderHead, values: tuple[Any, ...]) -> Order:
         _check_money("refunds[].amount_minor", refund.amount_minor)
         _check_items("refunds[].items", refund.items)
     address = billing or shipped_to
-    who = _persons.of(customer, address)
+    who = _who(customer, address, declared)
     return Order(head, shop, money, items, who.identity, who.location, consent, refunds)
 
 
-def _checkout(values: tuple[Any, ...]) -> Checkout:
+def checkout_of(values: tuple[Any, ...], declared: Mapping[str, str] = _NOTHING) -> Checkout:
+    """The step from the reference schema's fields, checked. Raises Unmappable; `declared` as in `order_of`."""
     (
         checkout_id,
         step,
@@ -203,7 +214,7 @@ def _checkout(values: tuple[Any, ...]) -> Checkout:
     currency, total, subtotal, tax, shipping, discount = amounts
     _check_money("grand_total_minor", total)
     _check_items("items", items)
-    who = _persons.of(customer, address)
+    who = _who(customer, address, declared)
     return Checkout(
         checkout_id,
         step.strip().upper(),
@@ -218,6 +229,12 @@ def _checkout(values: tuple[Any, ...]) -> Checkout:
         consent,
         {name: bare(value) if name in _PAGES else value for name, value in browser.items() if value},
     )
+
+
+def _who(customer: Customer, address: Address, declared: Mapping[str, str]) -> Person:
+    if declared:
+        return Person(hashed(customer, address, declared), location(address))
+    return _persons.of(customer, address)
 
 
 def bare(url: str) -> str:

@@ -64,11 +64,11 @@ class Told:
     """How records become orders and checkouts, noted."""
 
     def __init__(self, ingest: Ingest) -> None:
-        self.heads: Noted[DecodedHead] = Noted(ingest.order_head)
+        self.heads: Noted[DecodedHead | None] = Noted(ingest.order_head)
         self.orders: Noted[Order] = Noted(ingest.order)
-        self.steps: Noted[Checkout] = Noted(ingest.checkout)
+        self.steps: Noted[Checkout | None] = Noted(ingest.checkout)
 
-    def order_head(self, record: Record) -> DecodedHead:
+    def order_head(self, record: Record) -> DecodedHead | None:
         """As ingest's."""
         return self.heads(record)
 
@@ -76,7 +76,7 @@ class Told:
         """As ingest's."""
         return self.orders(record, decoded)
 
-    def checkout(self, record: Record) -> Checkout:
+    def checkout(self, record: Record) -> Checkout | None:
         """As ingest's."""
         return self.steps(record)
 

@@ -58,8 +58,11 @@ def read(kind: str, value: bytes, schema: dict[str, Any]) -> Order | Checkout:
     """What ingest makes of a value, the head of an order read first as enrich does."""
     ingest = Ingest({ID: json.dumps(schema)}.__getitem__)
     if kind == "checkout":
-        return ingest.checkout(record(value))
+        step = ingest.checkout(record(value))
+        assert step is not None
+        return step
     head = ingest.order_head(record(value))
+    assert head is not None
     order = ingest.order(record(value), head)
     assert order == ingest.order(record(value))
     assert order.head == head.head
