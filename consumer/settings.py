@@ -207,6 +207,10 @@ class GateSettings(Section):
     purchase_states: frozenset[str] = Field(
         frozenset({"PAID"}), description="States of an order in which a purchase counts."
     )
+    cancelled_states: frozenset[str] = Field(
+        frozenset({"CANCELLED"}),
+        description="States in which a paid order was taken back: what isn't refunded yet is refunded.",
+    )
 
 
 class ConsentSettings(Section):

@@ -27,6 +27,7 @@ from consumer.model import (
     Order,
     OrderHead,
     Origin,
+    Refund,
 )
 
 NOT_CLICK_IDS = frozenset({"ip", "user_agent", "page_url", "referrer_url"})
@@ -76,6 +77,27 @@ def purchase(order: Order, context: Context | None, origin: Origin, now_ms: int,
         order_only=context is None,
         origin=origin,
         now_ms=now_ms,
+    )
+
+
+def refund(paid: Conversion, of: Refund, event_id: str) -> Conversion:
+    """A refund of that purchase: its own amount, items and time, and the purchase that it corrects."""
+    return msgspec.structs.replace(
+        paid,
+        event_id=event_id,
+        event_name=EventName.REFUND.value,
+        event_time=of.at_ms,
+        value_minor=of.amount_minor,
+        subtotal_minor=0,
+        tax_minor=0,
+        shipping_minor=0,
+        discount_minor=0,
+        items=of.items,
+        order_only=False,
+        refund_id=of.refund_id,
+        corrects_event_id=paid.event_id,
+        corrects_event_time=paid.event_time,
+        corrects_value_minor=paid.value_minor,
     )
 
 

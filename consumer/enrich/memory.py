@@ -23,12 +23,16 @@ _claim = msgpack.Decoder(Claim).decode
 
 
 class Waiting(Struct, frozen=True, gc=False):
-    """An order that waits: `since_ms` is its place in stream time, `read_ms` the clock's when it was read."""
+    """An order that waits: `since_ms` is its place in stream time, `read_ms` the clock's when it was read.
+
+    Its refunds are those to tell; `purchase` says if the purchase is to be told, too.
+    """
 
     order: Order
     origin: Origin
     since_ms: int
     read_ms: int
+    purchase: bool = True
 
 
 _waiting = msgpack.Decoder(Waiting).decode
@@ -82,7 +86,7 @@ class Memory:
 
     def put_waiting(self, waiting: Waiting, max_bytes: int) -> bool:
         """Let an order wait; False, and nothing is changed, if that would be too large a record."""
-        key = WAITING + str(waiting.origin.offset).encode() + b":" + waiting.order.head.order_id.encode()
+        key = WAITING + b"%020d:" % waiting.origin.offset + waiting.order.head.order_id.encode()
         payload = _encode(waiting)
         if len(key) + len(payload) > max_bytes:
             return False

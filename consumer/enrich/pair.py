@@ -34,6 +34,10 @@ class Reads(Protocol):
         """The whole order; `decoded` is what `order_head` gave for it."""
         ...
 
+    def has_refunds(self, record: Record, decoded: DecodedHead) -> bool:
+        """Whether the order tells of any refund, read without the rest."""
+        ...
+
     def checkout(self, record: Record) -> Checkout | None:
         """The whole step of a checkout."""
         ...
@@ -97,7 +101,7 @@ class Pair:
             arrival = intake.take()
             happened += [
                 Happened(arrival.record, planned)
-                for planned in plan(arrival, memory, self._reads.order, now_ms, self._rules)
+                for planned in plan(arrival, memory, self._reads, now_ms, self._rules)
             ]
         if self._checkouts.ended and memory.waiting:
             happened += [Happened(None, planned) for planned in plan_time(memory, now_ms, self._rules)]

@@ -5,21 +5,23 @@ overlay. It says what happened in order: first the orders whose wait this record
 
     record ─► empty · unusable ─────────────► tombstone · letter
     order  ─► gate ─► known? ─► join ───────► filtered · letter · duplicate · conflict · reread · conversion · (waits)
+           └► refunds, each on its own ────► the same; of several endings the record's is the first
     step   ─► context kept ─► known? ───────► letter · filtered · context · duplicate · conflict · reread · conversion
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from consumer.enrich.context import Context, keep, merge
 from consumer.enrich.conversion import STEP_EVENTS, own_part, purchase_id, step_event, step_id
 from consumer.enrich.dedupe import Claim, again, claim_id, told_by, worth_of
 from consumer.enrich.gate import gate
-from consumer.enrich.join import admit, converted, release_completed, release_passed, release_read
-from consumer.enrich.memory import Memory
-from consumer.enrich.planned import Converted, Empty, Filtered, Kept, Planned, Refused, Repeated, Waits
+from consumer.enrich.join import TOO_LARGE, admit, converted, release_completed, release_passed, release_read
+from consumer.enrich.memory import Memory, Waiting
+from consumer.enrich.planned import Empty, Filtered, Kept, Planned, Refused, Repeated, first_of
+from consumer.enrich.refunds import claim_refunds, is_cancelled, refunds
 from consumer.enrich.rules import FUTURE_MAX_MS, Rules
 from consumer.errors import RecordError
 from consumer.ingest.mapping import DecodedHead
@@ -29,8 +31,17 @@ from consumer.money import exponent
 Told: TypeAlias = DecodedHead | Checkout | RecordError | None
 """What a record says: an order's head, a checkout's step, why it can't be used, or nothing (a tombstone)."""
 
-ReadOrder: TypeAlias = Callable[[Record, DecodedHead], Order]
-"""Decodes an order whole, whose head was read. Raises RecordError."""
+
+class ReadsOrders(Protocol):
+    """Reads on in an order whose head was read. Both raise RecordError."""
+
+    def order(self, record: Record, decoded: DecodedHead | None = None) -> Order:
+        """The whole order."""
+        ...
+
+    def has_refunds(self, record: Record, decoded: DecodedHead) -> bool:
+        """Whether it tells of any refund, read without the rest."""
+        ...
 
 
 class Arrival(Struct, frozen=True):
@@ -40,8 +51,8 @@ class Arrival(Struct, frozen=True):
     told: Told
 
 
-def plan(arrival: Arrival, memory: Memory, read_order: ReadOrder, now_ms: int, rules: Rules) -> list[Planned]:
-    """What happens now that this record is there. The last one is the record's own."""
+def plan(arrival: Arrival, memory: Memory, reads: ReadsOrders, now_ms: int, rules: Rules) -> list[Planned]:
+    """What happens now that this record is there: first orders that need wait no longer, last the record's own."""
     match arrival.told:
         case None:
             return [Empty()]
@@ -49,7 +60,7 @@ def plan(arrival: Arrival, memory: Memory, read_order: ReadOrder, now_ms: int, r
             return [Refused(error.reason, str(error))]
         case DecodedHead() as decoded:
             memory.time.observe("orders", decoded.head.updated_at_ms, now_ms)
-            return [_order(arrival.record, decoded, memory, read_order, now_ms, rules)]
+            return _order(arrival.record, decoded, memory, reads, now_ms, rules)
         case Checkout() as step:
             memory.time.observe("checkouts", step.updated_at_ms, now_ms)
             return [
@@ -64,30 +75,58 @@ def plan_time(memory: Memory, now_ms: int, rules: Rules) -> list[Planned]:
 
 
 def _order(
-    record: Record, decoded: DecodedHead, memory: Memory, read_order: ReadOrder, now_ms: int, rules: Rules
-) -> Planned:
+    record: Record, decoded: DecodedHead, memory: Memory, reads: ReadsOrders, now_ms: int, rules: Rules
+) -> list[Planned]:
     head, stream_ms = decoded.head, memory.time.of("orders")
     refusal = gate(head, stream_ms, now_ms, rules)
-    if refusal is not None:
-        return refusal
-    origin, told = record.origin, told_by(head)
-    event = claim_id(EventName.PURCHASE, purchase_id(head))
-    claim = memory.claim(event)
-    if claim is not None and claim.of(origin):
-        return Repeated(Ending.REREAD)
-    if claim is not None and claim.told == told:
-        return Repeated(Ending.DUPLICATE)
+    if isinstance(refusal, Refused):
+        return [refusal]
+    claim = memory.claim(claim_id(EventName.PURCHASE, purchase_id(head))) if refusal is None else None
+    if claim is not None and claim.of(record.origin):
+        return [Repeated(Ending.REREAD)]
+    if claim is not None and claim.told == told_by(head):
+        return [Repeated(Ending.DUPLICATE)]
     try:
-        order = own_part(read_order(record, decoded))
+        if refusal is not None and not _gives_back(record, decoded, reads, rules):
+            return [refusal]
+        order = own_part(reads.order(record, decoded))
     except RecordError as error:
-        return Refused(error.reason, str(error))
+        return [Refused(error.reason, str(error))]
+    return _paid(order, refusal, claim, record.origin, memory, now_ms, rules)
+
+
+def _gives_back(record: Record, decoded: DecodedHead, reads: ReadsOrders, rules: Rules) -> bool:
+    """Whether an order that is no purchase now was paid once, and tells of money given back."""
+    head = decoded.head
+    return head.paid_at_ms > 0 and (is_cancelled(head, rules) or reads.has_refunds(record, decoded))
+
+
+def _paid(
+    order: Order,
+    refusal: Filtered | None,
+    claim: Claim | None,
+    origin: Origin,
+    memory: Memory,
+    now_ms: int,
+    rules: Rules,
+) -> list[Planned]:
+    """The purchase, unless it is known or doesn't count any more, and each refund that is new."""
+    head, stream_ms = order.head, memory.time.of("orders")
     worth = worth_of(head.currency, head.grand_total_minor, order.items)
-    if claim is not None:
-        return Repeated(again(claim, origin, worth))
-    planned = admit(order, origin, memory, now_ms, rules)
-    if isinstance(planned, Converted | Waits):
+    known = refusal if claim is None else Repeated(again(claim, origin, worth))
+    given_back = refunds(order, origin, memory, now_ms, rules)
+    if known is not None and not given_back.due:
+        return [first_of([known, *given_back.others])]
+    since_ms = min(head.updated_at_ms, now_ms)
+    told = msgspec.structs.replace(order, refunds=given_back.due)
+    planned = admit(Waiting(told, origin, since_ms, now_ms, known is None), memory, now_ms, rules)
+    if planned[0] is TOO_LARGE:
+        return planned
+    if known is None:
         expiry_ms = max(stream_ms, head.paid_at_ms) + rules.dedupe_window_ms
-        memory.put_claim(event, _claim(origin, worth, told), expiry_ms)
+        event = claim_id(EventName.PURCHASE, purchase_id(head))
+        memory.put_claim(event, _claim(origin, worth, told_by(head)), expiry_ms)
+    claim_refunds(order, given_back.due, origin, memory, rules)
     return planned
 
 

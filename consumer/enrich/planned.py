@@ -1,5 +1,6 @@
 """What a plan can say about a record: the endings, and waiting, which has its ending later."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -13,6 +14,12 @@ class Converted(Struct, frozen=True, gc=False):
     conversion: Conversion
     key: bytes
     payload: bytes
+
+
+class Also(Struct, frozen=True, gc=False):
+    """One more conversion of the record whose ending the conversion before it is."""
+
+    converted: Converted
 
 
 class Waits(Struct, frozen=True, gc=False):
@@ -46,16 +53,17 @@ class Refused(Struct, frozen=True, gc=False):
     message: str
 
 
-Planned: TypeAlias = Converted | Waits | Repeated | Filtered | Kept | Empty | Refused
+_ENDINGS = list(Ending)
+Planned: TypeAlias = Converted | Also | Waits | Repeated | Filtered | Kept | Empty | Refused
 
 
 def ending_of(planned: Planned) -> tuple[Ending, str] | None:
-    """The ending and its reason ("" if it needs none); None for an order that waits."""
+    """The ending and its reason ("" if it needs none); None for what waits, and for one more of a record."""
     found: tuple[Ending, str] | None
     match planned:
         case Converted():
             found = Ending.CONVERSION, ""
-        case Waits():
+        case Waits() | Also():
             found = None
         case Repeated(ending):
             found = ending, ""
@@ -68,3 +76,13 @@ def ending_of(planned: Planned) -> tuple[Ending, str] | None:
         case Refused(reason):
             found = Ending.LETTER, reason
     return found
+
+
+def first_of(planned: Sequence[Planned]) -> Planned:
+    """The ending of a record that told of several events, none of which is a conversion: of several, the first."""
+    return min(planned, key=_place)
+
+
+def _place(planned: Planned) -> int:
+    found = ending_of(planned)
+    return _ENDINGS.index(found[0]) if found is not None else len(_ENDINGS)

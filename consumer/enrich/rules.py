@@ -19,6 +19,7 @@ class Rules(Struct, frozen=True):
     """The settings that decide, and the bounds of the topics written to."""
 
     purchase_states: frozenset[str]
+    cancelled_states: frozenset[str]
     wait_ms: int
     waiting_max_orders: int
     dedupe_window_ms: int
@@ -33,6 +34,7 @@ def rules_of(settings: Settings, encode: Encode, *, conversion_max_bytes: int, s
     """The rules that these settings make; the bounds are those of one record's key and value together."""
     return Rules(
         purchase_states=frozenset(state.upper() for state in settings.gate.purchase_states),
+        cancelled_states=frozenset(state.upper() for state in settings.gate.cancelled_states),
         wait_ms=settings.join.wait_s * 1000,
         waiting_max_orders=settings.join.waiting_max_orders,
         dedupe_window_ms=settings.state.dedupe_window_s * 1000,

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from consumer.enrich.planned import Converted, Filtered, Planned, Refused, ending_of
-from consumer.model import Record
+from consumer.enrich.planned import Also, Converted, Filtered, Planned, Refused, ending_of
+from consumer.model import Conversion, Record
 
 
 class TallySnapshot(Struct, frozen=True):
@@ -58,6 +58,8 @@ class Tally:
             topic = record.topic if record is not None else ""
             if record is not None and _own(record, planned):
                 self.read[topic] += 1
+            if isinstance(planned, Also):
+                self._convert(planned.converted.conversion)
             found = ending_of(planned)
             if found is None:
                 continue
@@ -65,8 +67,7 @@ class Tally:
             match planned:
                 case Converted(conversion):
                     self.endings[conversion.origin_topic, ending.value] += 1
-                    self.conversions[conversion.event_name] += 1
-                    self.order_only += conversion.order_only
+                    self._convert(conversion)
                     continue
                 case Filtered():
                     self.filtered[reason] += 1
@@ -75,6 +76,10 @@ class Tally:
                 case _:
                     pass
             self.endings[topic, ending.value] += 1
+
+    def _convert(self, conversion: Conversion) -> None:
+        self.conversions[conversion.event_name] += 1
+        self.order_only += conversion.order_only
 
     def snapshot(self) -> TallySnapshot:
         """A copy to export; may be taken from any thread."""
@@ -102,6 +107,8 @@ class Tally:
 
 def _own(record: Record, planned: Planned) -> bool:
     """It is the record's own fate, not that of an order whose wait it ended."""
+    if isinstance(planned, Also):
+        return False
     if not isinstance(planned, Converted):
         return True
     conversion = planned.conversion

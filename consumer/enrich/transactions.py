@@ -17,7 +17,7 @@ from consumer.clock import Clock
 from consumer.deadletter.letter import ingest_letter
 from consumer.enrich.checks import Ground
 from consumer.enrich.pair import Happened, Pair
-from consumer.enrich.planned import Converted, Refused
+from consumer.enrich.planned import Also, Converted, Refused
 from consumer.enrich.tally import Tally
 from consumer.errors import Fenced, Unreachable
 from consumer.kafka.errors import TransactionAborted, TransactionLost
@@ -130,7 +130,7 @@ class Transactions:
         topics = self._ground.topics
         for each in happened:
             match each.planned:
-                case Converted(_, key, payload):
+                case Converted(_, key, payload) | Also(Converted(_, key, payload)):
                     writer.produce(topics.conversions, payload, key=key, headers=trace)
                 case Refused(reason, message) if each.record is not None:
                     letter = ingest_letter(

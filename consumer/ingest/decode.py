@@ -42,6 +42,11 @@ class Ingest:
         value = _value(record)
         return self._order_reader(value).order(value, decoded)
 
+    def has_refunds(self, record: Record, decoded: DecodedHead) -> bool:
+        """Whether the order tells of any refund, read without the rest."""
+        value = _value(record)
+        return self._order_reader(value).has_refunds(value, decoded)
+
     def checkout(self, record: Record) -> Checkout | None:
         """The step of a checkout."""
         value = _value(record)

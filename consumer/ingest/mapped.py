@@ -83,6 +83,10 @@ class MappedOrderReader:
         fields, declared = self._made(lambda: self._compiled.fields[1](values, currency, exponent(currency)))
         return order_of(head, fields, declared)
 
+    def has_refunds(self, value: bytes, decoded: DecodedHead) -> bool:
+        """Whether there is any refund; the whole order is read for it."""
+        return bool(self.order(value, decoded).refunds)
+
     def _made(self, make: Callable[[], T]) -> T:
         return _made(make, self._schema_id)
 

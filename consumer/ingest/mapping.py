@@ -77,6 +77,9 @@ class OrderReader:
         try:
             self._head = compile_reader(writer, {**reference, "fields": fields[: len(HEAD)]}, MAKERS, first)
             self._tail = compile_reader(writer, {**reference, "fields": fields[len(HEAD) :]}, MAKERS, behind)
+            self._refunds = compile_reader(
+                writer, {**reference, "fields": [fields[-1]]}, {**MAKERS, "capi.Refund": tuple}, behind
+            )
         except Mismatch as error:
             raise unmappable(schema_id, error) from None
         self._whole = compile_reader(writer)
@@ -97,6 +100,11 @@ class OrderReader:
         values, end = read(self._tail, value, self._schema_id, at)
         check_end(value, end, self._schema_id)
         return order_of(head, values)
+
+    def has_refunds(self, value: bytes, decoded: DecodedHead) -> bool:
+        """Whether there is any refund; the rest is passed over undecoded."""
+        (refunds,), _ = read(self._refunds, value, self._schema_id, decoded.end or BODY_AT)
+        return bool(refunds)
 
     def _digest(self, value: bytes) -> bytes:
         """Digest of all values but the head's, for a schema that has them elsewhere."""

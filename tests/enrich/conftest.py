@@ -8,7 +8,7 @@ import pytest
 
 from consumer.enrich.memory import Memory
 from consumer.enrich.plan import Arrival, plan, plan_time
-from consumer.enrich.planned import Converted, Planned
+from consumer.enrich.planned import Also, Converted, Planned
 from consumer.enrich.rules import Rules
 from consumer.ingest.mapping import DecodedHead
 from consumer.model import (
@@ -22,6 +22,7 @@ from consumer.model import (
     Order,
     OrderHead,
     Record,
+    Refund,
 )
 from consumer.state.overlay import Overlay
 
@@ -32,6 +33,7 @@ GRANTED = Consent(
 )
 RULES = Rules(
     purchase_states=frozenset({"PAID"}),
+    cancelled_states=frozenset({"CANCELLED"}),
     wait_ms=60_000,
     waiting_max_orders=1_000,
     dedupe_window_ms=7 * DAY_MS,
@@ -41,6 +43,21 @@ RULES = Rules(
     state_max_bytes=100_000,
     encode=msgspec.msgpack.encode,
 )
+
+
+@dataclass
+class Book:
+    """The orders that records stand for, by offset."""
+
+    orders: dict[int, Order] = field(default_factory=dict)
+
+    def order(self, record: Record, _decoded: DecodedHead | None = None) -> Order:
+        """The whole order."""
+        return self.orders[record.offset]
+
+    def has_refunds(self, record: Record, _decoded: DecodedHead) -> bool:
+        """Whether it tells of any refund."""
+        return bool(self.orders[record.offset].refunds)
 
 
 @dataclass
@@ -54,7 +71,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.memory = Memory(Overlay(self.stored))
-        self.orders: dict[int, Order] = {}
+        self.book = Book()
 
     def order(  # noqa: PLR0913 (an order tells as much)
         self,
@@ -71,6 +88,7 @@ class Shop:
         consent: Consent = GRANTED,
         items: tuple[Item, ...] = (Item("sku-1", 1, 1999),),
         event_id: str = "",
+        refunds: tuple[Refund, ...] = (),
         rest: bytes = b"rest",
     ) -> Arrival:
         """An order record, `at_s` seconds after the shop opened."""
@@ -82,7 +100,9 @@ class Shop:
         money = Money(currency=currency, grand_total_minor=total)
         record = self._record("orders", at_ms)
         place = location or Location(country="DE")
-        self.orders[record.offset] = Order(head, "shop", money, items, identity or {}, place, consent)
+        self.book.orders[record.offset] = Order(
+            head, "shop", money, items, identity or {}, place, consent, refunds
+        )
         return Arrival(record, DecodedHead(head, 0))
 
     def step(  # noqa: PLR0913 (a step tells as much)
@@ -125,16 +145,13 @@ class Shop:
         """What happens when these come one after the other."""
         happened: list[Planned] = []
         for arrival in arrivals:
-            happened += plan(arrival, self.memory, self._read, self.now_ms, self.rules)
+            happened += plan(arrival, self.memory, self.book, self.now_ms, self.rules)
         return happened
 
     def wait(self, seconds: float) -> list[Planned]:
         """What happens when so much time goes by, both partitions at their end."""
         self.now_ms += int(seconds * 1000)
         return plan_time(self.memory, self.now_ms, self.rules)
-
-    def _read(self, record: Record, _: DecodedHead) -> Order:
-        return self.orders[record.offset]
 
 
 @pytest.fixture
@@ -156,4 +173,8 @@ def open_shop() -> Callable[..., Shop]:
 @pytest.fixture
 def told() -> Callable[[list[Planned]], list[Conversion]]:
     """The conversions among what happened."""
-    return lambda planned: [each.conversion for each in planned if isinstance(each, Converted)]
+    return lambda planned: [
+        (each.converted if isinstance(each, Also) else each).conversion
+        for each in planned
+        if isinstance(each, Converted | Also)
+    ]

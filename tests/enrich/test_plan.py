@@ -155,7 +155,7 @@ def test_update_that_changes_nothing_is_a_duplicate_without_being_decoded(shop: 
     """Equal but for its time: seen from the head alone, so the whole order is never asked for."""
     shop.plan(shop.order(checkout_id=""))
     update = shop.order(checkout_id="", at_s=500, paid_at_ms=shop.order().told.head.paid_at_ms)
-    shop.orders.clear()
+    shop.book.orders.clear()
     assert shop.plan(update) == [Repeated(Ending.DUPLICATE)]
 
 
