@@ -77,9 +77,7 @@ class OrderReader:
         try:
             self._head = compile_reader(writer, {**reference, "fields": fields[: len(HEAD)]}, MAKERS, first)
             self._tail = compile_reader(writer, {**reference, "fields": fields[len(HEAD) :]}, MAKERS, behind)
-            self._refunds = compile_reader(
-                writer, {**reference, "fields": [fields[-1]]}, {**MAKERS, "capi.Refund": tuple}, behind
-            )
+            self._refunds = compile_reader(writer, _only_refunds(reference), {"capi.Order": tuple}, behind)
         except Mismatch as error:
             raise unmappable(schema_id, error) from None
         self._whole = compile_reader(writer)
@@ -133,6 +131,14 @@ class CheckoutReader:
 def unmappable(schema_id: int, error: Mismatch) -> Unmappable:
     """What every record of a schema is that can't give what is asked of it."""
     return Unmappable("missing_field" if error.lacking else "bad_type", f"schema {schema_id}: field {error}")
+
+
+def _only_refunds(reference: Schema) -> Schema:
+    """The reference as a shape that tells how many refunds there are, and no more."""
+    refunds = next(field for field in reference["fields"] if field["name"] == "refunds")
+    of = refunds["type"]["items"]
+    nothing = {**refunds, "type": {**refunds["type"], "items": {**of, "fields": of["fields"][:1]}}}
+    return {**reference, "fields": [nothing]}
 
 
 def _consent(

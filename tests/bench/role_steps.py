@@ -64,6 +64,7 @@ class Told:
     """How records become orders and checkouts, noted."""
 
     def __init__(self, ingest: Ingest) -> None:
+        self.has_refunds = ingest.has_refunds
         self.heads: Noted[DecodedHead | None] = Noted(ingest.order_head)
         self.orders: Noted[Order] = Noted(ingest.order)
         self.steps: Noted[Checkout | None] = Noted(ingest.checkout)

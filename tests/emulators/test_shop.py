@@ -104,12 +104,12 @@ def test_the_truth_adds_up() -> None:
     lines = list(truths(SMALL))
     assert len([truth for truth in lines if truth.event == "purchase"]) == SMALL.orders
     assert max(Counter(truth.event_id for truth in lines).values()) == 1
-    assert all(truth.eligible == {"meta": not truth.cause} for truth in lines)
+    assert all(truth.eligible == {"meta": not truth.cause and truth.event != "refund"} for truth in lines)
 
 
 def test_the_pixel_speaks_only_of_what_counts() -> None:
     """A pixel event shares its id and money with an eligible event of the same name."""
-    eligible = {(truth.event, truth.event_id): truth for truth in truths(SMALL) if not truth.cause}
+    eligible = {(truth.event, truth.event_id): truth for truth in truths(SMALL) if truth.eligible["meta"]}
     fires = [one for one in traffic(SMALL) if isinstance(one, PixelFire)]
     assert fires
     for fire in fires:

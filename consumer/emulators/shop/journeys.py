@@ -106,6 +106,40 @@ def cancelled_after(of: Visit) -> list[Published]:
     return [*steps(of), order(of, "PENDING", of.placed_ms), order(of, "PAID", of.paid_ms), cancellation]
 
 
+def refunded(of: Visit) -> list[Published]:
+    """All of it was given back, half an hour later."""
+    return _given_back(of, ("REFUNDED", (of.cart.grand_total_minor,)))
+
+
+def refunded_in_part(of: Visit) -> list[Published]:
+    """A part was given back, then another; the shop tells all refunds so far with each update."""
+    part = of.cart.grand_total_minor // 4
+    return _given_back(of, ("PARTIALLY_REFUNDED", (part,)), ("PARTIALLY_REFUNDED", (part, part)))
+
+
+def refunded_then_cancelled(of: Visit) -> list[Published]:
+    """A part was given back; then the order was cancelled, and with it the rest."""
+    part = of.cart.grand_total_minor // 4
+    return _given_back(of, ("PAID", (part,)), ("CANCELLED", (part,)))
+
+
+def _given_back(of: Visit, *states: tuple[str, tuple[int, ...]]) -> list[Published]:
+    told = [*steps(of), order(of, "PENDING", of.placed_ms), order(of, "PAID", of.paid_ms)]
+    for place, (status, amounts) in enumerate(states):
+        refunds = [
+            {
+                "refund_id": f"{of.order_id}-r{number}",
+                "at": of.paid_ms + (20 + 10 * number) * MINUTE_MS,
+                "amount_minor": amount,
+                "items": [],
+            }
+            for number, amount in enumerate(amounts)
+        ]
+        at_ms = of.paid_ms + (30 + 10 * place) * MINUTE_MS
+        told.append(order(of, status, at_ms, refunds=refunds, paid_at=of.paid_ms))
+    return told
+
+
 def keyless(of: Visit) -> list[Published]:
     """Records without a key land anywhere. None of these decides anything."""
     first, second, *rest = never_paid(of)
@@ -209,6 +243,9 @@ KINDS: dict[str, Kind] = {
     "never_paid": Kind(0.04, never_paid, "not_paid"),
     "cancelled": Kind(0.02, cancelled, "not_paid"),
     "cancelled_after": Kind(0.01, cancelled_after),
+    "refunded": Kind(0.02, refunded),
+    "refunded_in_part": Kind(0.02, refunded_in_part),
+    "refunded_then_cancelled": Kind(0.005, refunded_then_cancelled),
     "keyless": Kind(0.005, keyless, "not_paid"),
     "deleted": Kind(0.005, deleted),
     "garbage": Kind(0.003, damaged(Damage.GARBAGE), "unreadable"),

@@ -1,7 +1,7 @@
 """All of it together: visits over time, their records in the order of publishing, and the truth of each."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import TypeAlias
 
@@ -22,7 +22,8 @@ SETTLED_MS = 100 * MINUTE_MS
 class Plan(Struct, frozen=True):
     """How much traffic, of what time, for which platforms. Visits begin over `span_ms`; all lies before now.
 
-    `pixel_rate` is the share of eligible events that the browser's pixel sent as well.
+    `pixel_rate` is the share of eligible events that the browser's pixel sent as well; `refunds_taken_by` are those
+    of the platforms that take refunds.
     """
 
     seed: int
@@ -31,6 +32,7 @@ class Plan(Struct, frozen=True):
     platforms: tuple[str, ...] = ("meta",)
     span_ms: int = 6 * 60 * MINUTE_MS
     pixel_rate: float = 0.6
+    refunds_taken_by: frozenset[str] = frozenset()
 
 
 def traffic(plan: Plan) -> Iterator[Told]:
@@ -86,6 +88,31 @@ def _truths(
             yield from _told(plan, of, STEP_EVENTS[step], CONSENT_CAUSES[ads])
     if kind is not None:
         yield from _told(plan, of, "purchase", kind.cause)
+        for refund_id, amount_minor in given_back(records).items():
+            yield Truth(
+                order_id=of.order_id,
+                checkout_id=of.checkout_id,
+                event_id=f"refund:{of.order_id}:{refund_id}",
+                event="refund",
+                value_minor=amount_minor,
+                currency=of.cart.currency,
+                eligible={name: not kind.cause and name in plan.refunds_taken_by for name in plan.platforms},
+                cause=kind.cause,
+            )
+
+
+def given_back(records: list[Published]) -> Mapping[str, int]:
+    """What of a paid order was given back, by the refund's id: `cancel` is the rest, at a cancellation."""
+    amounts: dict[str, int] = {}
+    for value in (record.value for record in records if record.topic is Topic.ORDERS):
+        if value is None or not value["paid_at"]:
+            continue
+        refunds = value["refunds"]
+        for refund in refunds if isinstance(refunds, list) else []:
+            amounts.setdefault(refund["refund_id"], refund["amount_minor"])
+        if value["status"] == "CANCELLED" and "cancel" not in amounts:
+            amounts["cancel"] = int(str(value["grand_total_minor"])) - sum(amounts.values())
+    return amounts
 
 
 def _step(record: Published) -> tuple[str, str] | None:
