@@ -12,7 +12,14 @@ from typing import TypeVar
 Fact = TypeVar("Fact")
 
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "email": ("email", "email_no_spaces", "email_gmail", "email_no_alias", "email_alphanumeric", "email_ascii"),
+    "email": (
+        "email",
+        "email_no_spaces",
+        "email_gmail",
+        "email_no_alias",
+        "email_alphanumeric",
+        "email_ascii",
+    ),
     "phone": ("phone", "phone_e164"),
     "first_name": ("first_name", "first_name_lower", "first_name_words", "first_name_ascii"),
     "last_name": ("last_name", "last_name_lower", "last_name_words", "last_name_ascii"),
@@ -79,7 +86,10 @@ def renewed(known: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, s
     if not known or not told:
         return told or known
     kinds = {KIND_OF.get(each, each) for each in told}
-    return {**{each: digest for each, digest in known.items() if KIND_OF.get(each, each) not in kinds}, **told}
+    return {
+        **{each: digest for each, digest in known.items() if KIND_OF.get(each, each) not in kinds},
+        **told,
+    }
 
 
 def by_kind(facts: Mapping[str, Fact]) -> dict[str, list[tuple[Fact, str]]]:

@@ -19,5 +19,6 @@ def test_refunds_are_seen_from_outside(example: str, has: bool) -> None:  # noqa
     record = Record("orders", 0, 0, 0, None, value)
     ingest = Ingest({7: json.dumps(SCHEMA)}.__getitem__)
     head = ingest.order_head(record)
+    assert head is not None
     assert ingest.has_refunds(record, head) is has
     assert bool(ingest.order(record, head).refunds) is has
