@@ -7,7 +7,7 @@ from consumer.ingest.spelling import composed, plain
 
 GMAIL = frozenset({"gmail.com", "googlemail.com"})
 _ADDRESS = re.compile(r'[^\s<>()\[\],;:"\\@]+@[^\s<>()\[\],;:"\\@]+')
-_NOT_ASCII_ADDRESS = re.compile(r"[^a-z0-9.@-]+", re.ASCII)
+_NOT_KEPT = bytes(code for code in range(128) if not (chr(code).isalnum() or chr(code) in ".@-"))
 
 
 def emails(raw: str, _land: str = "") -> Mapping[str, str]:
@@ -48,5 +48,5 @@ def _ascii(text: str) -> str:
     """Letters beyond ASCII aren't left out here: what remained would be the address of somebody else."""
     if not text.isascii():
         return ""
-    kept = _NOT_ASCII_ADDRESS.sub("", text)
-    return kept if _ADDRESS.fullmatch(kept) else ""
+    kept = text.encode().translate(None, _NOT_KEPT).decode()
+    return "" if kept[0] == "@" or kept[-1] == "@" else kept

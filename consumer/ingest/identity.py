@@ -44,14 +44,14 @@ Nobody says of which rule it is, so it counts for each form that may equal it; t
 its digits. If the mapping declares of which form a hash is, it is that form and no other.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from hashlib import sha256
 
 from msgspec import Struct
 
-from consumer.forms import FALLBACK, form
+from consumer.forms import FALLBACK, KIND_OF, form
 from consumer.ingest.dates import date_of_birth
 from consumer.ingest.emails import emails
 from consumer.ingest.phones import phones
@@ -63,16 +63,19 @@ Rule = Callable[[str, str], Mapping[str, str]]
 """Raw text and the code of its country to the texts that are hashed, by form."""
 
 _CACHED = 4_096
-"""Of each kind. Names and places repeat; e-mails, phones, streets and ids don't, and nobody's stay in memory."""
+"""Of each kind that many customers share; e-mails, phones, streets and ids are of one alone, and stay in no memory."""
 
 _HEX = 64
 _HASH = re.compile(r"[0-9a-fA-F]{64}(?:\.[\w-]{8}|\.\w{2})?", re.ASCII)
+_PLAIN_ID = re.compile(r"[!-@\[-~]+", re.ASCII)
+"""ASCII without white space and capitals: the same by every rule."""
 _GENDERS = {
     **dict.fromkeys(("f", "female", "woman"), "f"),
     **dict.fromkeys(("m", "male", "man"), "m"),
     **dict.fromkeys(("n", "nonbinary", "neutral"), "n"),
 }
 _FALLING_BACK = {each: [form for form, on in FALLBACK.items() if on == each] for each in FALLBACK.values()}
+_FALLBACK = {each: FALLBACK.get(each, "") for each in KIND_OF}
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -113,27 +116,21 @@ def hashed(customer: Customer, address: Address, declared: Mapping[str, str] = _
     `declared` is form to hash, for values that the shop delivers hashed and of which it says how.
     """
     land = country(address.country)
-    forms: dict[str, str] = {}
-    for kind, raw in (
-        ("email", customer.email),
-        ("phone", customer.phone),
-        ("external_id", customer.customer_id),
-        ("street", address.street),
-    ):
-        if raw:
-            forms.update(_forms(kind, raw, land))
-    for kind, raw in (
-        ("first_name", customer.first_name),
-        ("last_name", customer.last_name),
-        ("gender", customer.gender),
-        ("date_of_birth", customer.date_of_birth),
-        ("city", address.city),
-        ("region", address.region),
-        ("postal_code", address.postal_code),
-        ("country", address.country),
-    ):
-        if raw:
-            forms.update(_CACHES[kind](kind, raw, land))
+    first_name, last_name, gender, born, city, region, postal_code, of_country = _KNOWN
+    forms = {
+        **_forms("email", customer.email, land),
+        **_forms("phone", customer.phone, land),
+        **_forms("external_id", customer.customer_id, land),
+        **_forms("street", address.street, land),
+        **first_name(customer.first_name, land),
+        **last_name(customer.last_name, land),
+        **gender(customer.gender, land),
+        **born(customer.date_of_birth, land),
+        **city(address.city, land),
+        **region(address.region, land),
+        **postal_code(address.postal_code, land),
+        **of_country(address.country, land),
+    }
     for each, digest in declared.items():
         _declare(forms, each, digest)
     return forms
@@ -151,23 +148,20 @@ def is_hash(text: str) -> bool:
     return len(text) >= _HEX and _HASH.fullmatch(text) is not None
 
 
-def _forms(kind: str, raw: str, land: str) -> Mapping[str, str]:
+def _forms(kind: str, raw: str, land: str) -> dict[str, str]:
+    if not raw:
+        return {}
     if len(raw) >= _HEX and is_hash(bare := raw.strip()):
         return {kind: bare[:_HEX].lower()}
     texts = RULES[kind](raw, land)
     hashes = {"": ""}
     found = {}
     for each, text in texts.items():
-        if text == texts.get(FALLBACK.get(each, ""), ""):
-            continue
-        if text not in hashes:
-            hashes[text] = _sha256(text)
-        found[each] = hashes[text]
+        if text != texts.get(_FALLBACK[each], ""):
+            if text not in hashes:
+                hashes[text] = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+            found[each] = hashes[text]
     return found
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _declare(forms: dict[str, str], declared: str, digest: str) -> None:
@@ -206,6 +200,8 @@ def _genders(raw: str, _land: str) -> Mapping[str, str]:
 
 
 def _external_ids(raw: str, _land: str) -> Mapping[str, str]:
+    if _PLAIN_ID.fullmatch(raw):
+        return {"external_id": raw}
     lower = composed(raw).strip()
     return {
         "external_id": "".join(lower.split()),
@@ -228,16 +224,5 @@ RULES: Mapping[str, Rule] = {
     "date_of_birth": lambda raw, land: {"date_of_birth": date_of_birth(raw, land)},
     "external_id": _external_ids,
 }
-_CACHES = {
-    kind: lru_cache(_CACHED)(_forms)
-    for kind in (
-        "first_name",
-        "last_name",
-        "gender",
-        "date_of_birth",
-        "city",
-        "region",
-        "postal_code",
-        "country",
-    )
-}
+_SHARED = ("first_name", "last_name", "gender", "date_of_birth", "city", "region", "postal_code", "country")
+_KNOWN = tuple(lru_cache(_CACHED)(partial(_forms, kind)) for kind in _SHARED)

@@ -69,10 +69,11 @@ def _without_separators(raw: str) -> str:
 
 def _international(digits: str) -> str:
     for size in range(1, _CODE_MAX_DIGITS + 1):
-        if digits[:size] in _CODES:
-            plan = _plan_of_code(digits[:size])
+        code = digits[:size]
+        if code in _CODES:
+            plan = _plan_of_code(code)
             national = _behind_trunk(plan, digits[size:]) if plan else ""
-            return f"+{digits[:size]}{national}" if national else ""
+            return f"+{code}{national}" if national else ""
     return ""
 
 

@@ -88,7 +88,13 @@ FWY Freeway; HWY Highway; LN Lane; PKWY Parkway; PL Place; PLZ Plaza; RD Road; R
 STE Suite; TER Terrace; TPKE Turnpike; TRL Trail; APT Apartment; N North; S South; E East; W West; NE Northeast;
 NW Northwest; SE Southeast; SW Southwest
 """
-_WORD_ENDS = re.compile(r"[\s,.;:!()\[\]{}]+")
+_ENDING_WORDS = ",.;:!()[]{}"
+_WORDS_APART = bytes.maketrans(_ENDING_WORDS.encode(), b" " * len(_ENDING_WORDS))
+_OTHER_SIGNS = bytes(
+    code
+    for code in range(128)
+    if not (chr(code).isalnum() or chr(code).isspace() or chr(code) in _ENDING_WORDS)
+)
 _POSTAL_DIGITS = {"jp": 7, "in": 6}
 _POSTAL_LETTERS = {
     "ca": re.compile(r"(?:[a-z]\d){3}", re.ASCII),
@@ -197,6 +203,6 @@ def streets(raw: str, land: str) -> Mapping[str, str]:
 
 
 def _us_street(text: str) -> str:
-    words = _WORD_ENDS.sub(" ", text).split()
-    joined = only_ascii(spelled_out("".join([US_STREETS.get(word, word) for word in words])))
+    words = spelled_out(text).encode("ascii", "ignore").translate(_WORDS_APART, _OTHER_SIGNS).decode().split()
+    joined = "".join([US_STREETS.get(word, word) for word in words])
     return US_STREETS.get(joined, joined)

@@ -1,10 +1,9 @@
 """How text is made comparable: composed, lower case, bare of what isn't wanted."""
 
-import re
 import unicodedata
 
 _SIGNS = bytes(code for code in range(128) if not (chr(code).isalnum() or chr(code).isspace()))
-_NOT_ASCII_NAME = re.compile(r"[^a-z0-9]+", re.ASCII)
+_NO_NAME = bytes(code for code in range(128) if not chr(code).isalnum())
 _SPELLED_OUT = str.maketrans({"ß": "ss", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "o", "æ": "ae"})
 
 
@@ -62,7 +61,7 @@ def only_ascii(text: str) -> str:
     >>> only_ascii("são paulo"), only_ascii(spelled_out("jürgen")), only_ascii("東京")
     ('sopaulo', 'juergen', '')
     """
-    return text if text.isascii() and text.isalnum() else _NOT_ASCII_NAME.sub("", text)
+    return text.encode("ascii", "ignore").translate(None, _NO_NAME).decode()
 
 
 def _only(text: str, categories: str) -> str:

@@ -299,9 +299,9 @@ def test_raw_prints_nothing(raw: str) -> None:
 
 def test_what_points_to_one_person_is_not_remembered() -> None:
     """Only what many share is kept in memory, up to a bound: no e-mail, phone, street or id."""
-    assert set(identity._CACHES) == set(KINDS) - {"email", "phone", "street", "external_id"}
-    sizes = {cache.cache_info().maxsize for cache in identity._CACHES.values()}
-    assert sizes == {4_096}
+    assert set(identity._SHARED) == set(KINDS) - {"email", "phone", "street", "external_id"}
+    assert {known.cache_info().maxsize for known in identity._KNOWN} == {4_096}
+    assert not any(hasattr(each, "cache_info") for each in (identity._forms, *RULES.values()))
 
 
 def test_place_is_plain() -> None:
