@@ -181,6 +181,11 @@ class TopicSettings(Section):
         description="False if the key of orders is another: then capi.orders-by-checkout is read.",
     )
 
+    @property
+    def orders_by_checkout(self) -> str:
+        """Where rekey writes orders that are not keyed by checkout id."""
+        return f"{self.prefix}.orders-by-checkout"
+
 
 class StateSettings(Section):
     """What enrich remembers."""
@@ -246,7 +251,7 @@ class Destination(Section):
     request_timeout_s: Positive = Field(10, description="How long one request may take.")
     unknown: Literal["resend", "letter"] = Field(
         "resend",
-        description="After a time-out, where the platform does not dedupe: send again or write a letter.",
+        description="After a time-out or a crash, where the platform does not dedupe: send again or write a letter.",
     )
     test_event_code: str = Field(
         "", description="Shows events in the platform's test view; they still count."

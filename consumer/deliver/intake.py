@@ -59,6 +59,12 @@ class Intake:
                     return _refused(record, told, progress, "incomplete", event.code, event.why)
                 return Ready(Delivery(record, told, progress, event, deadline_ms), not_before_ms)
 
+    def left_in_flight(self, record: Record, told: Conversion | RecordError, progress: Progress) -> Ended:
+        """How a record ends that a process before was about to send, or had sent, when it ended itself."""
+        conversion = told if isinstance(told, Conversion) else None
+        why = "a crash left it in flight"
+        return Ended(record, conversion, progress, Outcome.UNKNOWN, "unknown", letter="unknown", why=why)
+
     def __repr__(self) -> str:
         return f"<Intake {self._platform.name}: {', '.join(sorted(self._wanted))}>"
 

@@ -8,13 +8,14 @@
     throttled, transient ............ the same group again, later; split if it keeps failing while others pass
     later ........................... again, at its own time
     set-up fault .................... park: all stays, one small batch probes
+    withheld before it was sent ..... again, a moment later
     unconfirmed ..................... again with the same event ids, or unknown with a letter: the setting decides
     window closed before a request .. expired, with a letter
 
 Nothing here waits or does I/O: `next` says what to send, whoever sends it tells `done` what came of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from msgspec import Struct
 from consumer.deliver.batch import Queue, halves, parted
 from consumer.deliver.delivery import Delivery, Ended, Group, Now, Waiting
 from consumer.deliver.pace import Breaker, BreakerState, Bucket, Concurrency
+from consumer.deliver.park import Park
 from consumer.deliver.retry import ALONE_MAX_S, TOGETHER_MAX_S, Chance, wait_s
 from consumer.model import Outcome
 from consumer.platforms.contract import (
@@ -41,8 +43,7 @@ from consumer.platforms.contract import (
 )
 
 PROBE_MAX_EVENTS = 5
-PROBE_MIN_S = 5.0
-PROBE_MAX_S = 300.0
+WITHHELD_S = 1.0
 HINTS_REMEMBERED = 3
 RETRY_AFTER_MAX_S = 3_600.0
 """Longer than this nobody is taken at their word: the wait may have been a mistake, or over long since."""
@@ -78,10 +79,7 @@ class Lane:
         self._accepted = 0
         self._hints = 0
         self._ended: list[Ended] = []
-        self._probe_at_s = 0.0
-        self._probes = 0
-        self._renewed_at_s = 0.0
-        self.fault: SetupFault | None = None
+        self._park = Park()
         self.resent = 0
 
     def add(self, deliveries: Sequence[tuple[Delivery, int]], now: Now) -> None:
@@ -99,7 +97,7 @@ class Lane:
 
     def next(self, now: Now) -> Next:
         """A group to send now, else seconds until there may be one, None if only news can bring one."""
-        if self.fault is not None:
+        if self._park.fault is not None:
             return self._next_probe(now)
         closed_s = self._closed_s(now)
         if closed_s is None or closed_s > 0:
@@ -117,8 +115,8 @@ class Lane:
     def _next_probe(self, now: Now) -> Next:
         if self._under_way:
             return None
-        if now.s < (probe_at_s := max(self._probe_at_s, self._not_before_s)):
-            return probe_at_s - now.s
+        if (waits_s := max(self._park.wait_s(now), self._not_before_s - now.s)) > 0:
+            return waits_s
         while (group := self._queue.take_probe(now, PROBE_MAX_EVENTS)) is not None:
             if self._alive(group, now):
                 group.probe = True
@@ -156,11 +154,22 @@ class Lane:
             delivery.first_attempt_at_ms = delivery.first_attempt_at_ms or now.ms
         return group
 
+    def withhold(self, group: Group, deliveries: Collection[Delivery], now: Now) -> None:
+        """Some of a group that `next` gave, or all of it, is not sent now, for a reason of ours: it was not tried."""
+        for delivery in deliveries:
+            delivery.attempts -= 1
+            if not delivery.attempts:
+                delivery.first_attempt_at_ms = 0
+        self._wait(parted(group, list(deliveries)), WITHHELD_S, now)
+        group.deliveries = [delivery for delivery in group.deliveries if delivery not in deliveries]
+        if not group.deliveries:
+            self._under_way.discard(group)
+
     def done(  # noqa: C901 (one arm a verdict)
         self, group: Group, verdict: Verdict, http_status: int, now: Now
     ) -> None:
         """What came of a group that `next` gave. `http_status` is 0 if there was no reply."""
-        self._probe_judged(group, verdict, now)
+        self._park.heard(group, verdict, now)
         self._feel(group, verdict, now)
         self._under_way.discard(group)
         for delivery in group.deliveries:
@@ -292,25 +301,9 @@ class Lane:
         for delivery in group.deliveries:
             self._end(delivery, Outcome.UNKNOWN, letter="unknown", why="sent, and no reply came")
 
-    def _probe_judged(self, group: Group, verdict: Verdict, now: Now) -> None:
-        """Park on a set-up fault; go on once a probe was answered as by a platform that knows us."""
-        match verdict:
-            case SetupFault() if self.fault is None:
-                self.fault, self._probes = verdict, 0
-                self._probe_at_s = now.s + PROBE_MIN_S
-            case SetupFault() | Throttled() | Transient() | Unconfirmed():
-                if group.probe and group.began_s >= self._renewed_at_s:
-                    self._probes += 1
-                    self._probe_at_s = now.s + min(PROBE_MAX_S, PROBE_MIN_S * 2.0 ** min(self._probes, 30))
-            case _:
-                if group.probe:
-                    self.fault = None
-        group.probe = False
-
     def credentials_changed(self, now: Now) -> None:
-        """Someone did something about it: probe at once; what a probe from before says counts no more."""
-        self._probe_at_s = self._renewed_at_s = now.s
-        self._probes = 0
+        """Someone did something about a set-up fault: probe at once."""
+        self._park.renewed(now)
 
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         self._accepted += len(deliveries)
@@ -347,6 +340,11 @@ class Lane:
         return list(self._under_way)
 
     @property
+    def fault(self) -> SetupFault | None:
+        """What parked it; None while it is not parked."""
+        return self._park.fault
+
+    @property
     def queued(self) -> int:
         """Deliveries that are not under way."""
         return len(self._queue)
@@ -362,5 +360,5 @@ class Lane:
         return self._concurrency.limit
 
     def __repr__(self) -> str:
-        state = "parked" if self.fault is not None else self.breaker
+        state = "parked" if self._park.fault is not None else self.breaker
         return f"<Lane {self.name}: {len(self._under_way)} sending, {len(self._queue)} queued, {state}>"

@@ -13,6 +13,7 @@ from consumer.codec import Decoder
 from consumer.deliver.checks import Ground, account_of, check
 from consumer.deliver.http import Http
 from consumer.deliver.intake import Intake
+from consumer.deliver.intent import Intents
 from consumer.deliver.lane import Lane, LaneRules
 from consumer.deliver.outcomes import Addressee, EncodeReceipt, Outcomes
 from consumer.deliver.pump import LEAVE_WAIT_S, Pump, Tools
@@ -124,11 +125,12 @@ class DestinationLoop:
     def _pumped(
         self, stop: threading.Event, ground: Ground, reader: Reader, writer: Writer, intake: Intake
     ) -> None:
-        sender, sending = self._senders.begin(lambda http: self._sender(http, ground))
+        intents = None if self._resends(ground) else Intents()
+        sender, sending = self._senders.begin(lambda http: self._sender(http, ground, intents))
         outcomes = Outcomes(writer, self._encode, self._addressee(ground), self._clock, self.tally)
         self.tally.token_read_ms = self._clock.now_ms()
         pump = Pump(
-            Tools(reader, writer, outcomes, sender, sending, intake),
+            Tools(reader, writer, outcomes, sender, sending, intake, intents),
             self.tally,
             self._clock,
             group=self._group,
@@ -160,14 +162,18 @@ class DestinationLoop:
                     self._log.info("token_changed")
                     sender.renew(account_of(self._destination, ground))
 
-    def _sender(self, http: Http, ground: Ground) -> Sender:
+    def _resends(self, ground: Ground) -> bool:
+        """Whether what may count already is sent again."""
+        return ground.platform.dedupes_server_events or self._destination.unknown == "resend"
+
+    def _sender(self, http: Http, ground: Ground, intents: Intents | None) -> Sender:
         destination, platform = self._destination, ground.platform
         rules = LaneRules(
             limits=platform.limits,
             batch_max_events=destination.batch_max_events,
             linger_s=destination.linger_ms / 1000,
             concurrency_max_requests=destination.concurrency_max_requests,
-            resend_unconfirmed=platform.dedupes_server_events or destination.unknown == "resend",
+            resend_unconfirmed=self._resends(ground),
         )
         return Sender(
             Lane(destination.name, rules, self._chance),
@@ -177,6 +183,7 @@ class DestinationLoop:
             self._clock,
             self.tally,
             request_timeout_s=destination.request_timeout_s,
+            intents=intents,
         )
 
     def _addressee(self, ground: Ground) -> Addressee:

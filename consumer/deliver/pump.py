@@ -5,7 +5,7 @@ the watermark, and beside it what is settled above.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 from consumer.clock import Clock
 from consumer.deliver.delivery import Ended
 from consumer.deliver.intake import Intake, Ready
+from consumer.deliver.intent import Intents
 from consumer.deliver.outcomes import Outcomes
 from consumer.deliver.sender import Sender
 from consumer.deliver.settle import Progress
@@ -28,8 +29,11 @@ from consumer.model import Record, TopicPartition
 
 POLL_MAX_RECORDS = 500
 POLL_TIMEOUT_S = 0.05
-WRITING_TIMEOUT_S = 0.005
-"""While receipts are on their way nothing waits longer: what a crash sends again is what no commit tells of yet."""
+HURRY_TIMEOUT_S = 0.005
+"""While receipts are on their way nothing waits longer: what a crash sends again is what no commit tells of yet.
+
+Nor does anything while requests wait for their intent to be committed.
+"""
 COMMIT_EVERY_S = 0.05
 PAUSE_AFTER_S = 1.0
 """A full destination first just doesn't read; if that lasts, it pauses, for the group must hear of it all the same."""
@@ -50,7 +54,7 @@ class SenderEnded(CapiError):
 
 
 class Tools(Struct, frozen=True):
-    """What a pump works with; all are its own."""
+    """What a pump works with; all are its own. Without `intents`, nothing is told before it is sent."""
 
     reader: Reader
     writer: Writer
@@ -58,6 +62,7 @@ class Tools(Struct, frozen=True):
     sender: Sender
     sending: "Future[None]"
     intake: Intake
+    intents: Intents | None
 
 
 class Pump:
@@ -80,6 +85,7 @@ class Pump:
         self._sender = tools.sender
         self._sending = tools.sending
         self._intake = tools.intake
+        self._intents = tools.intents
         self._tally = tally
         self._clock = clock
         self._group = group
@@ -88,7 +94,7 @@ class Pump:
         self._unsettled_max = unsettled_max
         self._log = structlog.get_logger("deliver").bind(destination=tally.destination)
         self._progress: dict[TopicPartition, Progress] = {}
-        self._committed: dict[TopicPartition, tuple[int, int]] = {}
+        self._committed: dict[TopicPartition, tuple[int, int, int]] = {}
         self._ended: SimpleQueue[list[Ended]] = SimpleQueue()
         self._unread: deque[Record] = deque()
         self._unread_until_s = 0.0
@@ -109,8 +115,9 @@ class Pump:
         """Do what there is to do, waiting a little for it. Raises what halts the destination."""
         now_s = self._clock.monotonic_s()
         self._write(self._take_ended())
+        self._serve_intents()
         self._retry_unread(now_s)
-        wait_s = WRITING_TIMEOUT_S if self._outcomes.under_way else POLL_TIMEOUT_S
+        wait_s = HURRY_TIMEOUT_S if self._hurried else POLL_TIMEOUT_S
         if self._may_read(now_s):
             self._take(self._reader.poll(POLL_MAX_RECORDS, wait_s))
         else:
@@ -123,16 +130,32 @@ class Pump:
             self._scattered = {at for at, progress in self._progress.items() if progress.scattered}
         self._look(now_s)
 
+    @property
+    def _hurried(self) -> bool:
+        if self._outcomes.under_way:
+            return True
+        return self._intents is not None and bool(self._sender.lane.under_way())
+
+    def _serve_intents(self) -> None:
+        """Commit what is about to be sent, at once, and tell the sender what it may send."""
+        if self._intents is not None:
+            self._intents.serve(self._commit_these)
+
+    def _commit_these(self, of: Collection[Progress]) -> bool:
+        return self._commit({at: progress for at, progress in self._progress.items() if progress in of})
+
     def drain(self, deadline_s: float, beat: Callable[[], None]) -> bool:
         """Begin nothing more, wait for the replies under way, settle and commit; whether all came in time."""
         self._sender.stop()
         while not self._sender.finished.is_set() and self._clock.monotonic_s() < deadline_s:
             beat()
-            self._write(self._take_ended(POLL_TIMEOUT_S))
+            self._write(self._take_ended(HURRY_TIMEOUT_S if self._hurried else POLL_TIMEOUT_S))
+            self._serve_intents()
             self._writer.poll()
         self._write(self._take_ended())
         left_s = max(1.0, deadline_s - self._clock.monotonic_s())
         written = self._writer.flush(left_s) == 0 and not self._outcomes.failed
+        self._serve_intents()
         self._commit(self._progress)
         self._tally.in_flight = self._unsettled
         return written and self._sender.finished.is_set()
@@ -147,7 +170,10 @@ class Pump:
         self._progress.clear()
         self._sender.forget_lost()
         self._sender.stop()
-        if not self._sender.finished.wait(wait_s):
+        deadline_s = self._clock.monotonic_s() + wait_s
+        while not self._sender.finished.wait(POLL_TIMEOUT_S) and self._clock.monotonic_s() < deadline_s:
+            self._serve_intents()  # all is lost: nothing more is begun
+        if not self._sender.finished.is_set():
             self._sending.cancel()
             self._sender.finished.wait(CANCEL_WAIT_S)
 
@@ -172,11 +198,13 @@ class Pump:
         self._sender.sync(LEAVE_WAIT_S)
         deadline_s = self._clock.monotonic_s() + LEAVE_WAIT_S
         while self._under_way(going.values()) and self._clock.monotonic_s() < deadline_s:
-            self._write(self._take_ended(POLL_TIMEOUT_S))
+            self._write(self._take_ended(HURRY_TIMEOUT_S if self._hurried else POLL_TIMEOUT_S))
+            self._serve_intents()
             self._writer.poll()
         self._sender.sync(LEAVE_WAIT_S)  # the last reply is heard of: its outcome is handed over by then
         self._write(self._take_ended())
         self._writer.flush(FLUSH_TIMEOUT_S)
+        self._serve_intents()
         self._commit(going)
         self._lost(partitions)
 
@@ -271,8 +299,11 @@ class Pump:
         if progress is None:
             return None
         told = self._intake.decode(record)
-        if not progress.read(record.offset, record.timestamp_ms):
+        seen = progress.read(record.offset, record.timestamp_ms)
+        if seen == "settled":
             return None
+        if seen == "intended" and self._intents is not None:
+            return self._intake.left_in_flight(record, told, progress)
         return self._intake.take(record, told, progress, now_ms)
 
     def _take_ended(self, wait_s: float = 0.0) -> list[Ended]:
@@ -305,24 +336,25 @@ class Pump:
             error = self._sending.exception(FLUSH_TIMEOUT_S)
             raise SenderEnded("the sender ended by itself") from error
 
-    def _commit(self, of: dict[TopicPartition, Progress]) -> None:
-        """Commit what moved since the last time. A group that has moved on decides what happens next."""
+    def _commit(self, of: dict[TopicPartition, Progress]) -> bool:
+        """Commit what moved since the last time, and say if that worked. A group that moved on decides what is next."""
         due: dict[TopicPartition, Committed] = {}
-        seen: dict[TopicPartition, tuple[int, int]] = {}
+        seen: dict[TopicPartition, tuple[int, int, int]] = {}
         for at, progress in of.items():
-            mark = (progress.position, progress.unsettled)
+            mark = (progress.position, progress.unsettled, progress.intents)
             if mark != self._committed.get(at):
                 seen[at] = mark
                 due[at] = Committed(progress.watermark, progress.metadata)
         if not due:
-            return
+            return True
         try:
             self._reader.commit(due)
         except (StaleMember, Unreachable) as error:
             self._log.warning("not_committed", error=str(error))
-            return
+            return False
         self._committed.update(seen)
         self._tally.last_commit_ms = self._clock.now_ms()
+        return True
 
     @property
     def _unsettled(self) -> int:

@@ -10,6 +10,7 @@ import structlog
 from consumer.clock import Clock
 from consumer.deliver.delivery import Delivery, Ended, Group, Now
 from consumer.deliver.http import Answer, NoReply, NotSent
+from consumer.deliver.intent import Intents
 from consumer.deliver.lane import Lane
 from consumer.deliver.pace import BreakerState
 from consumer.deliver.tally import DestinationTally
@@ -44,7 +45,9 @@ class Sender:
         tally: DestinationTally,
         *,
         request_timeout_s: float,
+        intents: Intents | None = None,
     ) -> None:
+        """With `intents`, nothing is sent before that is told."""
         self.lane = lane
         self.finished = threading.Event()
         self._platform = platform
@@ -53,6 +56,7 @@ class Sender:
         self._clock = clock
         self._tally = tally
         self._request_timeout_s = request_timeout_s
+        self._intents = intents
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._stopping = False
@@ -73,7 +77,7 @@ class Sender:
                     self._ended()
                     self._look()
                     if isinstance(following, Group):
-                        requests.create_task(self._send(following))
+                        requests.create_task(self._intend(following))
                     else:
                         await self._wait(following)
         finally:
@@ -86,7 +90,25 @@ class Sender:
         except TimeoutError:
             return
 
-    async def _send(self, group: Group) -> None:
+    async def _intend(self, group: Group) -> None:
+        """Send it; where intent is to be told first, send what it could be told of."""
+        if self._intents is None:
+            await self._send(group)
+            return
+        going = set(await self._intents.ask(group.deliveries))
+        if withheld := {delivery for delivery in group.deliveries if delivery not in going}:
+            self.lane.withhold(group, withheld, self._now())
+            self._news.set()
+        if not group.deliveries:
+            return
+        group.began_s = self._now().s
+        sent = group.deliveries
+        over = {id(each.record) for each in await self._send(group)}
+        if back := [delivery for delivery in sent if id(delivery.record) not in over]:
+            self._intents.withdraw(back)
+
+    async def _send(self, group: Group) -> list[Ended]:
+        """Send it, and act on what comes back; what ended with it."""
         request = self._platform.request(self._account, [delivery.event for delivery in group.deliveries])
         told: dict[str, str | int] = {
             "capi.destination": self.lane.name,
@@ -105,9 +127,10 @@ class Sender:
         if self.lane.fault is not fault:
             self._tell_parked()
         self._tally.resent = self.lane.resent
-        self._ended()
+        ended = self._ended()
         self._look()
         self._news.set()
+        return ended
 
     def _judge(self, answer: Answer) -> Verdict:
         match answer:
@@ -139,9 +162,10 @@ class Sender:
             self._tally.park_reason = f"{fault.code}: {fault.why}"
             self._log.error("destination_parked", code=fault.code, reason=fault.why)
 
-    def _ended(self) -> None:
+    def _ended(self) -> list[Ended]:
         if ended := self.lane.take_ended():
             self._hand_over(ended)
+        return ended
 
     def add_soon(self, deliveries: Sequence[tuple[Delivery, int]]) -> None:
         """Take deliveries in, each with the time (epoch ms) before which it can't be sent."""

@@ -463,6 +463,43 @@ def test_unconfirmed_is_sent_again_or_is_a_letter(make_road: MakeRoad) -> None:
     assert len(once.sent) == 1
 
 
+@pytest.mark.parametrize("breaks", [0, 30])
+def test_what_is_withheld_was_not_tried(make_road: MakeRoad, accept: Answer, breaks: int) -> None:
+    """Events that were not sent go a moment later; no attempt counts, and nothing is learned of the platform."""
+    road = make_road(batch_max_events=10)
+    names = road.add_many(10)
+    for _ in range(breaks):
+        group = road.begin()
+        road.lane.withhold(group, group.deliveries, road.now)
+        assert road.begin() is None
+        road.pass_s(1)
+    late, first = names.pop(3), road.begin()
+    road.lane.withhold(first, [first.deliveries[3]], road.now)
+    assert [each.event.decode() for each in first.deliveries] == names
+    road.finish(first, Accepted())
+    assert road.outcomes == dict.fromkeys(names, "delivered")
+    began_ms = road.now.ms
+    road.drive(accept)
+    assert road.outcomes[late] == "delivered"
+    assert [each.attempts for each in road.ended] == [1] * 10
+    assert [each.first_attempt_at_ms > began_ms for each in road.ended] == [False] * 9 + [True]
+    assert (road.lane.breaker, road.lane.concurrency, road.lane.resent) == ("closed", 4, 0)
+
+
+def test_withheld_probe_is_tried_again(make_road: MakeRoad, accept: Answer) -> None:
+    """A parked lane whose probe was not sent neither resumes for that, nor stays parked for good."""
+    road = make_road()
+    road.add_many(20)
+    road.drive(lambda _: FAULT, 0.3)
+    road.lane.credentials_changed(road.now)
+    probe = road.begin()
+    road.lane.withhold(probe, list(probe.deliveries), road.now)
+    assert road.lane.fault is FAULT
+    road.drive(accept)
+    assert len(road.outcomes) == 20
+    assert road.lane.fault is None
+
+
 @pytest.mark.parametrize("going", ["lost", "leaving"])
 def test_what_goes_elsewhere_is_not_sent(make_road: MakeRoad, accept: Answer, going: str) -> None:
     """Events of partitions that leave, or are lost, are neither sent nor ended, fresh or tried before."""
@@ -511,7 +548,9 @@ class Chaos:
 
     def step(self) -> None:
         """Something happens."""
-        kind = self.random.choice(["add", "pass", "begin", "begin", "finish", "finish", "leave", "renew"])
+        kind = self.random.choice(
+            ["add", "pass", "begin", "begin", "finish", "finish", "leave", "renew", "withhold"]
+        )
         getattr(self, f"_{kind}")()
         self.check()
 
@@ -539,6 +578,14 @@ class Chaos:
         if self.under_way:
             group = self.under_way.pop(self.random.randrange(len(self.under_way)))
             self.road.finish(group, self.verdict(len(group.deliveries)))
+
+    def _withhold(self) -> None:
+        if self.under_way:
+            group = self.random.choice(self.under_way)
+            some = self.random.sample(group.deliveries, self.random.randint(1, len(group.deliveries)))
+            self.road.lane.withhold(group, some, self.road.now)
+            if not group.deliveries:
+                self.under_way.remove(group)
 
     def _leave(self) -> None:
         if self.random.random() < 0.2:

@@ -41,7 +41,7 @@ class Desk:
 
     def ended(self, offset: int, outcome: Outcome, letter: str = "", value: bytes = b"value") -> Ended:
         """An outcome of the record at this offset, which is read now."""
-        assert self.progress.read(offset, 1)
+        assert self.progress.read(offset, 1) == "new"
         record = Record("capi.conversions", 3, offset, 1, b"key", value)
         conversion = Conversion(f"purchase:{offset}", "purchase", 1, "EUR", 1999, 1, order_id=f"o{offset}")
         return Ended(

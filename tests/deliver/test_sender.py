@@ -3,7 +3,7 @@
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from random import Random
@@ -15,6 +15,7 @@ import structlog
 
 from consumer.clock import SystemClock
 from consumer.deliver.delivery import Delivery, Ended
+from consumer.deliver.intent import Commit, Intents
 from consumer.deliver.lane import Lane, LaneRules
 from consumer.deliver.sender import Sender
 from consumer.deliver.senders import Senders
@@ -35,13 +36,21 @@ REQUEST_TIMEOUT_S = 10.0
 class Desk:
     """A sender and its emulator. `ended` is what was handed over so far."""
 
-    def __init__(self, senders: Senders, meta: EmulatorThread, **rules: Any) -> None:  # noqa: ANN401 (a rule's value)
+    def __init__(
+        self,
+        senders: Senders,
+        meta: EmulatorThread,
+        *,
+        told_first: bool = False,
+        **rules: Any,  # noqa: ANN401 (a rule's value)
+    ) -> None:
         self._meta = meta
         self.clock = SystemClock()
         self.tally = DestinationTally("meta-us", "meta")
         self.progress = Progress(0)
         self.given = 0
         self.ended: dict[str, str] = {}
+        self.intents = Intents() if told_first else None
         self._handed: SimpleQueue[list[Ended]] = SimpleQueue()
         told = {
             "limits": META.limits,
@@ -56,6 +65,7 @@ class Desk:
             lambda http: Sender(
                 *(lane, META, self.account(RIGHT), http, self.clock, self.tally),
                 request_timeout_s=REQUEST_TIMEOUT_S,
+                intents=self.intents,
             )
         )
         self.sender.begin(self._handed.put)
@@ -81,14 +91,17 @@ class Desk:
         event = META.event(conversion)
         assert isinstance(event, bytes)
         record = Record("capi.conversions", 0, self.given, now_ms, b"key", b"value")
+        progress.read(record.offset, now_ms)
         self.given += 1
         return Delivery(record, conversion, progress, event, now_ms + 86_400_000)
 
-    def until(self, holds: Callable[[], bool]) -> None:
-        """Take what is handed over until this holds."""
+    def until(self, holds: Callable[[], bool], commit: Commit = lambda _: True) -> None:
+        """Take what is handed over until this holds, and serve intents meanwhile."""
         end_s = time.monotonic() + WAIT_S
         while not holds():
             assert time.monotonic() < end_s, f"{self.sender!r}: {len(self.ended)} ended"
+            if self.intents is not None:
+                self.intents.serve(commit)
             try:
                 handed = self._handed.get(timeout=0.02)
             except Empty:
@@ -97,17 +110,22 @@ class Desk:
                 assert each.conversion is not None
                 assert each.conversion.event_id not in self.ended
                 self.ended[each.conversion.event_id] = each.outcome.value
+                each.progress.settle(each.record.offset)
 
     def fault(self, **told: object) -> None:
         """Tell the emulator to fail."""
         self._ask("/_emulator/faults", json.dumps(told).encode())
 
+    def unfault(self) -> None:
+        """No more faults."""
+        self._ask("/_emulator/faults", method="DELETE")
+
     def accepted(self) -> list[str]:
         """The ids that the emulator took, each as often as it did."""
         return [json.loads(line)["event_id"] for line in self._ask("/_emulator/accepted").splitlines()]
 
-    def _ask(self, path: str, body: bytes | None = None) -> bytes:
-        asked = urllib.request.Request(self._meta.urls["meta"] + path, body)
+    def _ask(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
+        asked = urllib.request.Request(self._meta.urls["meta"] + path, body, method=method)
         with urllib.request.urlopen(asked, timeout=WAIT_S) as reply:
             told: bytes = reply.read()
             return told
@@ -133,8 +151,8 @@ def open_desk() -> Iterator[Callable[..., Desk]]:
         Senders(SystemClock()) as senders,
     ):
 
-        def make(**rules: object) -> Desk:
-            desks.append(Desk(senders, meta, **rules))
+        def make(*, told_first: bool = False, **rules: object) -> Desk:
+            desks.append(Desk(senders, meta, told_first=told_first, **rules))
             return desks[-1]
 
         yield make
@@ -274,6 +292,106 @@ def test_bug_in_a_platforms_file_ends_the_sender_loudly(open_desk: Callable[...,
     assert isinstance(running.exception(0), ExceptionGroup)
     assert desk.sender.finished.is_set()
     assert desk.ended == {}
+
+
+def test_nothing_is_sent_before_its_intent_is_committed(open_desk: Callable[..., Desk]) -> None:
+    """Each request is told of first; once all have their outcome, nothing is intended."""
+    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    ids = desk.add(200)
+    told: list[tuple[int, str]] = []
+
+    def commit(of: Collection[Progress]) -> bool:
+        assert set(of) == {desk.progress}
+        again = Progress(desk.progress.watermark, desk.progress.metadata)
+        intended = [at for at in range(again.position, 200) if again.read(at, 0) == "intended"]
+        told.extend((len(desk.accepted()), f"purchase:{at}") for at in intended)
+        return True
+
+    desk.until(lambda: len(desk.ended) == 200, commit)
+    assert desk.ended == dict.fromkeys(ids, "delivered")
+    assert sorted(desk.accepted()) == sorted(ids)
+    assert {each for _, each in told} == set(ids)
+    for place, event_id in enumerate(desk.accepted()):
+        assert min(taken for taken, each in told if each == event_id) <= place
+    assert (desk.progress.watermark, desk.progress.metadata) == (200, "")
+
+
+def test_what_cannot_be_told_is_not_sent(open_desk: Callable[..., Desk]) -> None:
+    """While no commit works nothing is posted, and nothing is held against the platform or the events."""
+    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    ids = desk.add(50)
+    tries: list[str] = []
+
+    def refuse(_: Collection[Progress]) -> bool:
+        tries.append(desk.progress.metadata)
+        return False
+
+    desk.until(lambda: len(tries) == 2, refuse)
+    assert tries == ["2:0.50;", "2:0.50;"]
+    assert desk.progress.metadata == ""
+    assert desk.accepted() == []
+    desk.until(lambda: len(desk.ended) == 50)
+    assert desk.ended == dict.fromkeys(ids, "delivered")
+    assert desk.tally.requests == {"Accepted": 1}
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kind": "status", "status": 503}, {"kind": "429"}, {"kind": "expired_token"}]
+)
+def test_what_came_back_is_no_longer_intended(open_desk: Callable[..., Desk], fault: dict[str, Any]) -> None:
+    """Events that the platform refused for now are known not to count: a crash then leaves nothing unknown."""
+    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk.fault(**fault)
+    ids = desk.add(10)
+    desk.until(lambda: desk.tally.requests.total() > 0 and desk.tally.queued == 10)
+    desk.until(lambda: desk.progress.metadata == "")
+    assert desk.ended == {}
+    assert desk.accepted() == []
+    desk.unfault()
+    desk.renew(NEW)
+    desk.until(lambda: len(desk.ended) == 10)
+    assert sorted(desk.accepted()) == sorted(ids)
+
+
+def test_what_has_no_reply_stays_intended_until_it_settles(open_desk: Callable[..., Desk]) -> None:
+    """As long as nobody knows if it counts, the text beside the commit says so."""
+    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk.fault(kind="hang", delay_s=0.5, after_body=True, count=1)
+    ids = desk.add(10)
+    desk.until(lambda: len(desk.accepted()) == 10)
+    assert (desk.ended, desk.progress.metadata) == ({}, "2:0.10;")
+    desk.until(lambda: len(desk.ended) == 10)
+    assert desk.ended == dict.fromkeys(ids, "unknown")
+    assert (desk.progress.watermark, desk.progress.metadata) == (10, "")
+
+
+def test_intent_of_what_goes_elsewhere_is_refused(open_desk: Callable[..., Desk]) -> None:
+    """A request that waits for its intent while its partition leaves is not sent; one with others goes without it."""
+    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    leaving = Progress(0)
+    ours = desk.add(5)
+    desk.add(5, leaving)
+    assert desk.sender.sync(WAIT_S)
+    leaving.leaving = True
+    desk.until(lambda: len(desk.ended) == 5)
+    assert sorted(desk.accepted()) == sorted(ours)
+    assert leaving.metadata == ""
+
+
+def test_commit_that_raises_lets_nothing_be_sent(open_desk: Callable[..., Desk]) -> None:
+    """Whatever breaks the pump, whoever asked is answered, and nothing was sent that no commit tells of."""
+    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk.add(5)
+    with pytest.raises(ZeroDivisionError):
+        desk.until(lambda: False, broken_commit)
+    desk.stop()
+    assert desk.accepted() == []
+    assert desk.sender.lane.queued == 5
+
+
+def broken_commit(_: Collection[Progress]) -> bool:
+    """Can't."""
+    raise ZeroDivisionError
 
 
 def test_sender_needs_a_taker(open_desk: Callable[..., Desk]) -> None:
