@@ -10,10 +10,10 @@ MOST_S = 60.0
 LIMITS = {
     "consume": "librdkafka's fetch, a Python object for each record",
     "decode head": "Python: an order's first nine fields, and a digest of the rest",
-    "decode and hash order": "Python: compiled reader, normalising, SHA-256 of each form",
-    "decode and hash checkout": "the same, for every step of the checkout",
+    "decode and hash order": "Python: a compiled reader; most persons are known from their checkout",
+    "decode and hash checkout": "Python: a compiled reader at each step; normalising and SHA-256 of whoever is new",
     "plan": "Python: merging context, msgpack of state, digests, RocksDB reads",
-    "encode": "fastavro, which is given a dict",
+    "encode": "Python: a compiled writer",
     "produce": "a call of librdkafka a record, LZ4, sending",
     "commit": "four round trips a transaction",
     "store": "RocksDB's memtable and flushes",
@@ -57,7 +57,7 @@ def _by_step(report: Report, total: float) -> Iterator[Row]:
         total - known,
         "µs/input",
         rest,
-        "the loop, its counters, threads in each other's way",
+        "what a tight loop has in the CPU's caches and a backlog has not; the loop, its counters",
     )
 
 
