@@ -149,6 +149,8 @@ def test_nothing_has_no_hash(kind: str, raw: str) -> None:
         ("phone", "+49", ""),
         ("phone", "12", "us"),
         ("phone", "0000000000", "us"),
+        ("phone", "999 999 9999", "us"),
+        ("phone", "+1 9999999999", ""),
         ("phone", "+49 170 1234567 +49 170 7654321", ""),
         ("gender", "x", ""),
         ("gender", "unknown", ""),
