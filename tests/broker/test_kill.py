@@ -76,7 +76,7 @@ def test_killed_fifty_times_each_conversion_comes_once(open_floor: Callable[...,
     assert list(once.violations()) == []
     letters.out(headers for _, _, headers in floor.letters())
     assert list(letters.violations()) == []
-    assert len(ended) > len(once)
+    assert len(ended) > len(once) // 2  # what was killed between its commit and the note is missing
     assert list(ended.violations()) == []
     kept = floor.state("one")
     assert len(kept) > len(once)
