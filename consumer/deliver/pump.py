@@ -13,6 +13,7 @@ import structlog
 from msgspec import Struct
 
 from consumer.clock import Clock
+from consumer.deliver.commits import Commits
 from consumer.deliver.delivery import Ended
 from consumer.deliver.intake import Intake, Ready
 from consumer.deliver.intent import Intents
@@ -20,9 +21,8 @@ from consumer.deliver.outcomes import Outcomes
 from consumer.deliver.sender import Sender
 from consumer.deliver.settle import Progress
 from consumer.deliver.tally import DestinationTally
-from consumer.errors import CapiError, SchemaUnavailable, Unreachable
-from consumer.kafka.errors import StaleMember
-from consumer.kafka.reader import Batch, Committed, Reader
+from consumer.errors import CapiError, SchemaUnavailable
+from consumer.kafka.reader import Batch, Reader
 from consumer.kafka.start import OffsetsVanished
 from consumer.kafka.writer import Writer
 from consumer.model import Record, TopicPartition
@@ -42,6 +42,7 @@ LEAVE_WAIT_S = 15.0
 """How long partitions that go elsewhere wait for the replies under way; what has none by then is sent again there."""
 CANCEL_WAIT_S = 1.0
 FLUSH_TIMEOUT_S = 10.0
+DRAINED_MIN_S = 1.0
 LOOK_EVERY_S = 1.0
 
 
@@ -94,7 +95,7 @@ class Pump:
         self._unsettled_max = unsettled_max
         self._log = structlog.get_logger("deliver").bind(destination=tally.destination)
         self._progress: dict[TopicPartition, Progress] = {}
-        self._committed: dict[TopicPartition, tuple[int, int, int]] = {}
+        self._commits = Commits(tools.reader, tally, clock)
         self._ended: SimpleQueue[list[Ended]] = SimpleQueue()
         self._unread: deque[Record] = deque()
         self._unread_until_s = 0.0
@@ -122,11 +123,15 @@ class Pump:
             self._take(self._reader.poll(POLL_MAX_RECORDS, wait_s))
         else:
             self._write(self._take_ended(wait_s))
+            if (
+                self._reader.committing
+            ):  # a poll tells of its end; the record that may come with it does no harm
+                self._take(self._reader.poll(1, 0.0))
         self._writer.poll()
         self._check()
         if now_s >= self._commit_at_s:
             self._commit_at_s = now_s + COMMIT_EVERY_S
-            self._commit(self._progress)
+            self._commit()
             self._scattered = {at for at, progress in self._progress.items() if progress.scattered}
         self._look(now_s)
 
@@ -142,7 +147,7 @@ class Pump:
             self._intents.serve(self._commit_these)
 
     def _commit_these(self, of: Collection[Progress]) -> bool:
-        return self._commit({at: progress for at, progress in self._progress.items() if progress in of})
+        return self._commits.now({at: progress for at, progress in self._progress.items() if progress in of})
 
     def drain(self, deadline_s: float, beat: Callable[[], None]) -> bool:
         """Begin nothing more, wait for the replies under way, settle and commit; whether all came in time."""
@@ -153,12 +158,22 @@ class Pump:
             self._serve_intents()
             self._writer.poll()
         self._write(self._take_ended())
-        left_s = max(1.0, deadline_s - self._clock.monotonic_s())
-        written = self._writer.flush(left_s) == 0 and not self._outcomes.failed
+        deadline_s = max(deadline_s, self._clock.monotonic_s() + DRAINED_MIN_S)
+        written = (
+            self._writer.flush(deadline_s - self._clock.monotonic_s()) == 0 and not self._outcomes.failed
+        )
         self._serve_intents()
-        self._commit(self._progress)
+        committed = self._commit_until(deadline_s)
         self._tally.in_flight = self._unsettled
-        return written and self._sender.finished.is_set()
+        return written and committed and self._sender.finished.is_set()
+
+    def _commit_until(self, deadline_s: float) -> bool:
+        """Commit all that is settled; whether it came to that. What is read meanwhile is left to the next member."""
+        while self._commit():
+            if self._clock.monotonic_s() >= deadline_s:
+                return False
+            self._reader.poll(1, POLL_TIMEOUT_S)
+        return True
 
     def abandon(self, wait_s: float) -> None:
         """Give everything up as it is: what isn't committed will be read again.
@@ -205,7 +220,7 @@ class Pump:
         self._write(self._take_ended())
         self._writer.flush(FLUSH_TIMEOUT_S)
         self._serve_intents()
-        self._commit(going)
+        self._commits.now(going)
         self._lost(partitions)
 
     def _under_way(self, going: Iterable[Progress]) -> bool:
@@ -216,9 +231,9 @@ class Pump:
     def _lost(self, partitions: list[TopicPartition]) -> None:
         for at in partitions:
             progress = self._progress.pop(at, None)
-            self._committed.pop(at, None)
             if progress is not None:
                 progress.lost = True
+        self._commits.forget(partitions)
         self._paused.difference_update(partitions)
         self._unread = deque(record for record in self._unread if _at(record) in self._progress)
         self._sender.forget_lost()
@@ -336,25 +351,14 @@ class Pump:
             error = self._sending.exception(FLUSH_TIMEOUT_S)
             raise SenderEnded("the sender ended by itself") from error
 
-    def _commit(self, of: dict[TopicPartition, Progress]) -> bool:
-        """Commit what moved since the last time, and say if that worked. A group that moved on decides what is next."""
-        due: dict[TopicPartition, Committed] = {}
-        seen: dict[TopicPartition, tuple[int, int, int]] = {}
-        for at, progress in of.items():
-            mark = (progress.position, progress.unsettled, progress.intents)
-            if mark != self._committed.get(at):
-                seen[at] = mark
-                due[at] = Committed(progress.watermark, progress.metadata)
-        if not due:
-            return True
-        try:
-            self._reader.commit(due)
-        except (StaleMember, Unreachable) as error:
-            self._log.warning("not_committed", error=str(error))
-            return False
-        self._committed.update(seen)
-        self._tally.last_commit_ms = self._clock.now_ms()
-        return True
+    def _commit(self) -> bool:
+        """Commit what moved; whether there is more to wait for.
+
+        With intents each commit is waited for: none may come to the broker again behind the one that tells of them.
+        """
+        if self._intents is None:
+            return self._commits.soon(self._progress)
+        return not self._commits.now(self._progress)
 
     @property
     def _unsettled(self) -> int:

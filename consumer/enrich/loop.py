@@ -38,7 +38,7 @@ class EnrichLoop:
         self._reads = reads
         self._encode = encode
         self._clock = clock or SystemClock()
-        self._on_step = on_step or _no_step
+        self._told_of_step = on_step or _no_step
         self._log = structlog.get_logger("enrich")
         self._beat_s = self._clock.monotonic_s()
         self._pairs: Pairs | None = None
@@ -59,6 +59,14 @@ class EnrichLoop:
             self._pairs = None
             folder.close()
         self._log.info("drained", instance_id=self._settings.instance_id)
+
+    def _on_step(self, step: str) -> None:
+        """Each step of a transaction may take as long as a whole one while the cluster is away."""
+        self._beat()
+        self._told_of_step(step)
+
+    def _beat(self) -> None:
+        self._beat_s = self._clock.monotonic_s()
 
     def _settle(self, ground: Ground) -> None:
         inputs = (ground.topics.orders, ground.topics.checkouts)
@@ -81,7 +89,9 @@ class EnrichLoop:
             closing.callback(transactions.close)
             # First of all: this ends what a killed predecessor left open, and no offset is told before that.
             transactions.open()
+            self._beat()
             self._settle(ground)
+            self._beat()
             reader = Reader(
                 self._settings.kafka,
                 self._group,
@@ -95,7 +105,7 @@ class EnrichLoop:
             cycle = Cycle(ground, reader, pairs, transactions, self._clock, self.tally)
             cycle.join()
             while not stop.is_set():
-                self._beat_s = self._clock.monotonic_s()
+                self._beat()
                 cycle.turn()
 
     @property

@@ -29,6 +29,8 @@ from consumer.telemetry.traces import span, traceparent
 
 FENCINGS_MAX = 3
 FENCINGS_WITHIN_S = 300.0
+AGAIN_TIMEOUT_S = 20.0
+"""How long one try for another writer may take: the loop must turn in between, or it seems to be stuck."""
 
 OnStep: TypeAlias = Callable[[str], None]
 """Called in the loop's thread once each step is done: `begun`, `produced`, `positions_sent`, `committed`, `stored`."""
@@ -61,7 +63,10 @@ class Transactions:
         if self._writer is None:
             try:
                 self._writer = TransactionalWriter(
-                    self._kafka, self._id, batch_max_bytes=self._ground.batch_max_bytes
+                    self._kafka,
+                    self._id,
+                    batch_max_bytes=self._ground.batch_max_bytes,
+                    init_timeout_s=AGAIN_TIMEOUT_S,
                 )
             except Unreachable as error:
                 self._log.warning("writer_unavailable", error=str(error))

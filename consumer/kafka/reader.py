@@ -33,6 +33,8 @@ _EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 (librdkafka's local codes bear 
 
 OnAssigned: TypeAlias = Callable[[list[TopicPartition]], Mapping[TopicPartition, int]]
 OnGone: TypeAlias = Callable[[list[TopicPartition]], None]
+OnCommitted: TypeAlias = Callable[[CapiError | None], object]
+"""Told None, or why not: StaleMember if the group has moved on, Unreachable, Refused."""
 
 
 class Batch(Struct, frozen=True):
@@ -79,11 +81,14 @@ class Reader:
         self._refused: KafkaError | None = None
         self._problem: CapiError | None = None
         self._raised: BaseException | None = None
+        self._committing: tuple[dict[TopicPartition, int], OnCommitted] | None = None
         self._subscription: _Subscription | None = None
         self._consumer = self._open()
 
     def _open(self) -> Consumer:
-        return Consumer({**self._config, "error_cb": self._on_error}, logger=clients.LOG)
+        return Consumer(
+            {**self._config, "error_cb": self._on_error, "on_commit": self._on_commit}, logger=clients.LOG
+        )
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() in REFUSING:
@@ -181,6 +186,7 @@ class Reader:
         """With the consumer protocol a predecessor's session must end first; its client id is dead till then."""
         self._consumer.close()
         time.sleep(REOPEN_WAIT_S)
+        self._committing = None
         self._consumer = self._open()
         if self._subscription is not None:
             self._join(self._subscription)
@@ -226,9 +232,35 @@ class Reader:
                 raise self._unavailable("asking for committed offsets", error) from None
             time.sleep(MOVING_WAIT_S)
 
+    @property
+    def committing(self) -> bool:
+        """Whether a `commit_soon` has not ended yet."""
+        return self._committing is not None
+
+    def commit_soon(self, positions: Mapping[TopicPartition, Committed], on_done: OnCommitted) -> None:
+        """Begin to commit, when no other is under way. `on_done` hears of its end inside `poll`, and must not raise.
+
+        Never waits: a broker that is away, or hangs, keeps it under way for a minute and more.
+        """
+        self._committing = ({at: to.offset for at, to in positions.items()}, on_done)
+        try:
+            self._consumer.commit(offsets=_positions(positions), asynchronous=True)
+        except KafkaException as error:
+            self._committing = None
+            on_done(self._not_committed(error))
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
+        """Also called for commits that were waited for: those are not the one under way."""
+        if self._committing is None or self._committing[0] != {_own(at): at.offset for at in partitions}:
+            return
+        (_, on_done), self._committing = self._committing, None
+        problem = error or next((at.error for at in partitions if at.error is not None), None)
+        with self._kept():
+            on_done(None if problem is None else self._not_committed(problem))
+
     def commit(self, positions: Mapping[TopicPartition, Committed]) -> None:
         """Commit and wait. Raises StaleMember if the group has moved on, Unreachable."""
-        offsets = [KafkaPartition(*at, to.offset, to.metadata) for at, to in positions.items()]
+        offsets = _positions(positions)
         try:
             answers = self._consumer.commit(offsets=offsets, asynchronous=False) if offsets else []
         except KafkaException as error:
@@ -333,6 +365,10 @@ def _own(partition: KafkaPartition) -> TopicPartition:
 
 def _ours(partitions: Iterable[KafkaPartition]) -> list[TopicPartition]:
     return [_own(partition) for partition in partitions]
+
+
+def _positions(positions: Mapping[TopicPartition, Committed]) -> list[KafkaPartition]:
+    return [KafkaPartition(*at, to.offset, to.metadata) for at, to in positions.items()]
 
 
 def _theirs(positions: Mapping[TopicPartition, int]) -> list[KafkaPartition]:

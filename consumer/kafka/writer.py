@@ -95,7 +95,12 @@ class TransactionalWriter(Writer):
     """A producer whose records count once `commit` returned. The id must be this process's alone, and stable."""
 
     def __init__(
-        self, kafka: KafkaSettings, transactional_id: str, *, batch_max_bytes: int = 1_000_000
+        self,
+        kafka: KafkaSettings,
+        transactional_id: str,
+        *,
+        batch_max_bytes: int = 1_000_000,
+        init_timeout_s: float = INIT_TIMEOUT_S,
     ) -> None:
         """Take the id over: an older owner is fenced, its open transaction aborted. Raises Unreachable, Refused.
 
@@ -108,7 +113,7 @@ class TransactionalWriter(Writer):
             clients.transactional(kafka, transactional_id, batch_max_bytes), logger=clients.LOG
         )
         try:
-            _until(INIT_TIMEOUT_S, self._producer.init_transactions)
+            _until(init_timeout_s, self._producer.init_transactions)
         except KafkaException as error:
             raise unavailable(f"taking over {transactional_id}", error) from None
 
