@@ -131,3 +131,25 @@ def test_a_stop_in_an_outage_leaves_nothing_unknown(open_dispatch: Callable[...,
         assert meta.stats["server_repeats"] == 0
     assert judge(dispatch) == {"delivered": 300}
     assert dispatch.letters() == []
+
+
+def test_a_rebalance_leaves_nothing_unknown(open_dispatch: Callable[..., Dispatch]) -> None:
+    """A process that joins, and one that stops, while requests are under way: all are delivered, each once."""
+    dispatch = open_dispatch()
+    with Emulated(latency_ms=LATENCY_MS) as meta:
+        dispatch.destination(
+            "meta-us", meta, unknown="letter", batch_max_events=10, concurrency_max_requests=CONCURRENCY
+        )
+        dispatch.make_topics()
+        dispatch.write((conversion(number) for number in range(1_000)), transaction=True)
+        with dispatch.start("one") as one:
+            one.await_accepted(meta, 50)
+            with dispatch.start("two") as two:
+                two.await_line("partitions_assigned")
+                two.await_accepted(meta, len(meta.accepted()) + 50)
+                one.stop()
+                dispatch.await_settled("meta-us", processes=[two])
+                two.stop()
+        assert meta.stats["server_repeats"] == 0
+    assert judge(dispatch) == {"delivered": 1_000}
+    assert dispatch.letters() == []

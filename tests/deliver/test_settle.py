@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.deliver.settle import INTAKE_MAX_CHARACTERS, METADATA_MAX_CHARACTERS, Progress, Seen
+from consumer.deliver.settle import (
+    INTAKE_MAX_CHARACTERS,
+    INTENT_MAX_CHARACTERS,
+    METADATA_MAX_CHARACTERS,
+    Progress,
+    Seen,
+)
 
 
 class Life(NamedTuple):
@@ -269,6 +275,21 @@ def test_what_a_commit_cannot_tell_of_is_not_sent_yet(seed: int) -> None:
         at.settle(chance.sample(under_way, len(under_way) * 2 // 3 + bool(under_way)))
     assert at.progress.watermark == 2_000
     assert waited
+
+
+def test_record_at_the_watermark_may_always_be_sent() -> None:
+    """However much is intended already: the one that everything waits for makes room, and waits for nothing."""
+    at = Destined(4_000)
+    at.read(4_000)
+    places = iter(range(3, 4_000, 4))
+    while at.intend([next(places)]):
+        pass
+    assert at.intend([1]) == []
+    assert at.intend([0, 1]) == [0]
+    at.settle([0])
+    assert at.intend([1]) == [1]
+    at.settle([1])
+    assert len(at.progress.metadata) <= INTENT_MAX_CHARACTERS + 10
 
 
 def test_what_was_sent_stays_known_where_its_settling_does_not_fit() -> None:
