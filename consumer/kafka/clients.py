@@ -34,7 +34,10 @@ def common(kafka: KafkaSettings, client_id: str) -> Config:
 def reader(
     kafka: KafkaSettings, group: str, *, instance_id: str, assignor: str, eof: bool, client_id: str
 ) -> Config:
-    """A consumer that commits nothing by itself and never chooses where to start."""
+    """A consumer that commits nothing by itself and never chooses where to start.
+
+    A queue that was full is filled again at once: by default a fetch that met a full one waits a whole second.
+    """
     return {
         **common(kafka, client_id),
         "group.id": group,
@@ -47,6 +50,7 @@ def reader(
         "enable.partition.eof": eof,
         "queued.max.messages.kbytes": kafka.queued_max_kbytes,
         "fetch.wait.max.ms": 100,
+        "fetch.queue.backoff.ms": 10,
     }
 
 
