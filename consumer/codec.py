@@ -127,7 +127,7 @@ class Encoder(Generic[Thing]):
         if self._write is not None and isinstance(thing, msgspec.Struct):
             return self._write(thing)
         buffer = BytesIO()
-        fastavro.schemaless_writer(buffer, self._schema, msgspec.to_builtins(thing))
+        fastavro.schemaless_writer(buffer, self._schema, msgspec.to_builtins(thing, builtin_types=(bytes,)))
         return buffer.getvalue()
 
     def __repr__(self) -> str:

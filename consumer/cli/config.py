@@ -15,12 +15,14 @@ HIDDEN = "****"
 def check(config: ConfigOption = None) -> None:
     """Say if the settings are right, without connecting to anything."""
     from consumer.deliver.checks import check_files
+    from consumer.ingest.decode import mappings_of
     from consumer.kafka.clients import check_config
     from consumer.settings import load
 
     settings = load(config)
     check_config(settings.kafka)
     check_files(settings)
+    mappings_of(settings.mapping)
     typer.echo("The settings are right.")
 
 

@@ -314,7 +314,7 @@ def _tops(rules: Rule | Section, *, is_inner: bool = False) -> Iterator[Path]:
         return
     for each in rules.first_of:
         yield from _tops(each, is_inner=is_inner)
-    for path in (rules.path, rules.currency, rules.digits):
+    for path in (rules.path, rules.currency, rules.digits, *(of for of, _ in rules.when)):
         if isinstance(path, Path) and (path.from_root or not is_inner):
             yield _to_array(path)
 

@@ -3,17 +3,19 @@
     order:                                # or checkout; one that is left out is as the reference schemas have it
       envelope: debezium                  # before, after, op: paths begin in `after`, a delete is a tombstone
       order_id: id                        # a path (see `paths`)
-      status: {path: state, values: {complete: PAID, "*": OTHER}}   # theirs: ours; "*" is all others
+      status: {path: state, values: {complete: PAID, "*": OTHER}}   # theirs: ours, or null for nothing; "*" all others
       shop: {constant: shop-de}
       currency: {path: currency, default: EUR}                      # where theirs is null or empty
       updated_at: {path: changed, unit: seconds}                    # of a plain number; zone: UTC of a text without
       grand_total_minor: {path: total, currency: total_currency}    # unit: minor of a whole number; digits, negated
       items: {each: lines, sku: article.number, ...}                # paths begin in each element; $. in the record
       customer: {email: {path: mail_hash, hashed: email}}           # a hash already, in that form
-      checkout_id: {first_of: [cart_token, token], optional: true}
+      checkout_id: {first_of: [cart_token, token]}                  # the first that is neither null nor empty
+      paid_at: {path: processed_at, when: {payment: [paid, refunded]}, optional: true}
 
-`optional` lets a schema lack the path. Everything else is checked: an unknown key, a field of ours that doesn't exist,
-and against a schema every path and type.
+Of text, `"*": "*"` takes all others as they are. `when` makes a value count only beside certain others; `optional` lets
+a schema lack the path. All else is checked: an unknown key, a field of ours that doesn't exist, and against a schema
+every path and type.
 """
 
 import difflib
@@ -39,7 +41,7 @@ DEBEZIUM = "debezium"
 
 _UNITS = {Kind.TIME: ("seconds", "millis", "micros", "nanos"), Kind.MONEY: ("minor", "major")}
 _SOURCES = ("path", "first_of", "constant")
-_EVERYWHERE = frozenset({*_SOURCES, "default", "optional"})
+_EVERYWHERE = frozenset({*_SOURCES, "default", "optional", "when"})
 _OF_KIND: Mapping[Kind, frozenset[str]] = {
     Kind.TEXT: frozenset({"values", "query", "hashed"}),
     Kind.TIME: frozenset({"unit", "zone"}),
@@ -62,7 +64,8 @@ class Rule(Struct, frozen=True):
     constant: Scalar | None = None
     default: Scalar | None = None
     optional: bool = False
-    values: Mapping[str, Scalar] = {}
+    when: tuple[tuple[Path, tuple[str, ...]], ...] = ()
+    values: Mapping[str, Scalar | None] = {}
     query: str = ""
     hashed: str = ""
     unit: str = ""
@@ -164,10 +167,18 @@ def _digits(value: object, _: Value, at: str) -> int | Path:
     return value if isinstance(value, int) and not isinstance(value, bool) else _path(value, at)
 
 
-def _values(value: object, target: Value, at: str) -> Mapping[str, Scalar]:
+def _values(value: object, target: Value, at: str) -> Mapping[str, Scalar | None]:
     if not isinstance(value, dict) or not value:
         raise ValueError(f"{at} must say theirs: ours")
-    return {_theirs(theirs): _ours(ours, target, at) for theirs, ours in value.items()}
+    return {
+        _theirs(theirs): None if ours is None else _ours(ours, target, at) for theirs, ours in value.items()
+    }
+
+
+def _when(value: object, _: Value, at: str) -> tuple[tuple[Path, tuple[str, ...]], ...]:
+    if not isinstance(value, dict) or not all(isinstance(each, list) and each for each in value.values()):
+        raise ValueError(f"{at} must say path: [values]")
+    return tuple((_path(path, at), tuple(map(_theirs, each))) for path, each in value.items())
 
 
 def _unit(value: object, target: Value, at: str) -> str:
@@ -252,6 +263,7 @@ _OPTIONS: Mapping[str, Callable[[object, Value, str], Any]] = {
     "constant": _ours,
     "default": _ours,
     "values": _values,
+    "when": _when,
     "digits": _digits,
     "unit": _unit,
     "zone": _zone,

@@ -30,6 +30,7 @@ _CLASSES = {
     "fixed": "bytes",
 }
 _TEXTS = frozenset({"string", "enum"})
+_WORDS = frozenset({"string", "enum", "int", "long", "boolean"})
 _MILLISECONDS = {"seconds": " * 1000", "millis": "", "micros": " // 1000", "nanos": " // 1000000"}
 _LOGICAL_UNITS = {
     f"{local}timestamp-{unit}": unit for local in ("", "local-") for unit in ("millis", "micros", "nanos")
@@ -80,10 +81,19 @@ class Values:
             if not (rule.optional and error.lacking):
                 raise
             found = "None"
+        for of, allowed in rule.when:
+            found = f"({found}) if {self._is_one(scope, of, allowed)} else None"
         if rule.default is not None:
             found = f"{rule.default!r} if (y := {found}) is None else y"
         scope.lines.append(f"{name} = {found}")
         return name
+
+    def _is_one(self, scope: Scope, path: Path, allowed: tuple[str, ...]) -> str:
+        found = scope.follow(path)
+        _check(found.kinds, path, "a word or a number", _WORDS)
+        kinds = [kind_of(branch) for branch in found.kinds.branches]
+        keys = {key for each in allowed for kind in kinds for key in _keys(each, kind)}
+        return f"{found.name} in {self._constant(frozenset(keys))}"
 
     def _first_of(self, rule: Rule, target: Value, scope: Scope, name: str) -> str:
         scope.lines.append(f"{name} = None")
@@ -99,7 +109,7 @@ class Values:
             return self._parameter(rule.query, scope, found, path)
         if rule.values:
             return self._listed(rule, scope, found, path)
-        _check(found.kinds, path, "text", {"string", "enum", "int", "long", "boolean"})
+        _check(found.kinds, path, "text", _WORDS)
         if {kind_of(branch) for branch in found.kinds.branches} <= _TEXTS:
             return f"{found.name} or None"
         return f"text_of({found.name})"
@@ -112,22 +122,21 @@ class Values:
 
     def _listed(self, rule: Rule, scope: Scope, found: Found, path: Path) -> str:
         """What `values` makes of theirs; unlisted ones are refused, unless the others have a value too."""
-        _check(found.kinds, path, "a word or a number", {"string", "enum", "int", "long", "boolean"})
-        table: dict[Scalar, Scalar] = {}
+        _check(found.kinds, path, "a word or a number", _WORDS)
+        table: dict[Scalar, Scalar | None] = {}
         for branch in found.kinds.branches:
             table |= {
                 key: ours for theirs, ours in rule.values.items() for key in _keys(theirs, kind_of(branch))
             }
         x, listed = found.name, self._constant(table)
-        others = rule.values.get(OTHERS)
-        if others is not None:
-            return f"None if {x} is None or {x} == '' else {listed}.get({x}, {others!r})"
-        made = scope.name()
-        scope.lines += [
-            f"{made} = {listed}.get({x})",
-            f"if {made} is None and {x} is not None and {x} != '': unlisted({path.text!r})",
-        ]
-        return made
+        if OTHERS in rule.values:
+            others = rule.values[OTHERS]
+            rest = f"text_of({x})" if others == OTHERS else repr(others)
+            return f"None if {x} is None or {x} == '' else {listed}.get({x}, {rest})"
+        scope.lines.append(
+            f"if {x} not in {listed} and {x} is not None and {x} != '': unlisted({path.text!r})"
+        )
+        return f"{listed}.get({x})"
 
     def _flag(self, rule: Rule, _target: Value, scope: Scope, path: Path) -> str:
         found = scope.follow(path)
