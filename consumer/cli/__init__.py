@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.cli import config, demo, emulate, offsets, run, schemas, topics, traffic
+from consumer.cli import config, demo, emulate, offsets, run, schemas, state, topics, traffic
 from consumer.errors import CapiError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("traffic")(traffic.traffic)
 app.command("emulate")(emulate.emulate)
 app.add_typer(topics.group, name="topics")
 app.add_typer(offsets.group, name="offsets")
+app.add_typer(state.group, name="state")
 app.add_typer(schemas.group, name="schemas")
 app.add_typer(config.group, name="config")
 

@@ -1,13 +1,13 @@
 """Bringing stores up to the end of the changelog, in a thread and with a reader of their own."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 
 from msgspec import Struct
 
 from consumer.clock import Clock
-from consumer.errors import StateUnusable
+from consumer.errors import StateUnusable, Unreachable
 from consumer.kafka.errors import OffsetOutOfRange
 from consumer.kafka.reader import Reader
 from consumer.model import Record, TopicPartition
@@ -16,6 +16,8 @@ from consumer.state.store import Checkpoint, Store
 
 POLL_MAX_RECORDS = 10_000
 POLL_TIMEOUT_S = 0.1
+LOOK_EVERY_S = 0.05
+SILENT_MAX_S = 60.0
 
 
 class Changelog(Struct, frozen=True):
@@ -47,6 +49,8 @@ class Restore:
         self._clock = clock
         self._ends: dict[TopicPartition, int] = {}
         self._left: dict[int, int] = {}
+        self._total: int | None = None
+        self._began_s = clock.monotonic_s()
         self._restored: SimpleQueue[int] = SimpleQueue()
         self._asked_ms = clock.now_ms()
         self._stop = threading.Event()
@@ -76,6 +80,32 @@ class Restore:
     def left(self) -> int:
         """Changelog offsets still to read; a little more than records."""
         return sum(self._left.copy().values())
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until all is read, at the pace so far; None as long as there is no pace to tell from."""
+        left, total = self.left, self._total
+        if total is None:
+            return None
+        read = total - left
+        if left and read <= 0:
+            return None
+        return (self._clock.monotonic_s() - self._began_s) * left / read if left else 0.0
+
+    def finish(self, tell: Callable[[], None], silent_max_s: float = SILENT_MAX_S) -> None:
+        """Wait for the end of all; `tell` is called now and then. Raises what ended it, and Unreachable."""
+        waiting, left, heard_s = set(self._stores), self.left, self._clock.monotonic_s()
+        while waiting:
+            done = self.take_restored()
+            waiting -= done
+            tell()
+            if done or self.left != left:
+                left, heard_s = self.left, self._clock.monotonic_s()
+            elif self._clock.monotonic_s() - heard_s > silent_max_s:
+                raise Unreachable(
+                    f"{self._changelog.topic} gave nothing for {silent_max_s:.0f} s; {left} records left"
+                )
+            self._stop.wait(LOOK_EVERY_S)
 
     def _run(self) -> None:
         try:
@@ -113,6 +143,7 @@ class Restore:
             positions[at] = self._start(store, low, end)
             self._ends[at] = end
             self._left[partition] = end - positions[at]
+        self._total, self._began_s = self.left, self._clock.monotonic_s()
         return positions
 
     def _start(self, store: Store, low: int, end: int) -> int:

@@ -110,6 +110,10 @@ class Store:
         """All keys that begin with `prefix`, in order, with their values."""
         return takewhile(lambda row: row[0].startswith(prefix), self._rows(prefix))
 
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """All keys, in order, with their values."""
+        return self._rows(CHECKPOINT_KEY + b"\x00")
+
     def _rows(self, first: bytes) -> Iterator[tuple[bytes, bytes]]:
         rows = self._db.iter()
         rows.seek(first)
