@@ -27,6 +27,7 @@ LIMITS = {
     (100, 300): "requests under way: one more a round trip",
     (1, 300): "requests under way: one more a round trip",
 }
+WAITING = "what the pump does while it waits: it polls, commits, and looks at all that is unsettled"
 
 
 def deliver(ground: Ground, records: int, seed: int) -> Iterator[Row]:
