@@ -1,7 +1,7 @@
 """The process: builds the roles and runs them until it is told to stop.
 
 orders, checkouts ─► enrich ─► capi.conversions ─► deliver.<destination> (one each) ─► the platforms
-                                                    health and metrics look on
+  └► rekey, if orders are keyed otherwise           health and metrics look on
 """
 
 import difflib
@@ -23,14 +23,14 @@ from consumer.ingest import Ingest
 from consumer.kafka.clients import check_config
 from consumer.kafka.registry import SchemaStore
 from consumer.model import Conversion, Receipt
+from consumer.rekey.loop import RekeyLoop
 from consumer.settings import Destination, Settings
 from consumer.telemetry import traces
 from consumer.telemetry.health import HealthServer, Role
 from consumer.telemetry.metrics import Metrics
 from consumer.telemetry.otlp import VERSION
 
-ENRICH, DELIVER = "enrich", "deliver"
-ROLES = frozenset({ENRICH, DELIVER})
+REKEY, ENRICH, DELIVER = "rekey", "enrich", "deliver"
 CLOSE_TIMEOUT_S = 30.0
 """What closing the clients may take after the drain's own deadline."""
 
@@ -42,17 +42,21 @@ class App:
         self,
         settings: Settings,
         *,
-        roles: Collection[str] = ROLES,
+        roles: Collection[str] | None = None,
         destinations: Collection[str] = (),
         clock: Clock | None = None,
     ) -> None:
-        """`destinations` are names; none means all that the settings have. Raises ConfigurationError."""
+        """`roles` None means all that the settings call for, no `destinations` (names) likewise.
+
+        Raises ConfigurationError.
+        """
+        self.rekey: RekeyLoop | None = None
         self.enrich: EnrichLoop | None = None
         self.destinations: Sequence[DestinationLoop] = ()
         self.failure: BaseException | None = None
         self._settings = settings
-        self._roles = frozenset(roles)
-        self._served = _chosen(settings, destinations) if DELIVER in roles else ()
+        self._roles = frozenset(roles) if roles is not None else _needed(settings)
+        self._served = _chosen(settings, destinations) if DELIVER in self._roles else ()
         self._clock = clock or SystemClock()
         self._log = structlog.get_logger("process")
         self._stop = threading.Event()
@@ -84,14 +88,19 @@ class App:
             self._build_deliver(store)
         if ENRICH in self._roles:
             self._build_enrich(store)
+        if REKEY in self._roles:
+            self._build_rekey(store)
         metrics = Metrics(
             settings,
+            rekey=self.rekey.tally.snapshot if self.rekey is not None else None,
             enrich=self.enrich.tally.snapshot if self.enrich is not None else None,
             destinations=lambda: [loop.tally.snapshot() for loop in self.destinations],
             clock=self._clock,
         )
         self._open.callback(metrics.close)
-        roles: list[Role] = [*([self.enrich] if self.enrich is not None else []), *self.destinations]
+        roles: list[Role] = [
+            loop for loop in (self.rekey, self.enrich, *self.destinations) if loop is not None
+        ]
         health = HealthServer(settings.http, roles, metrics.page, self._clock)
         health.start()
         self._open.callback(health.stop)
@@ -105,6 +114,10 @@ class App:
         encode: Encoder[Conversion] = Encoder(schema, schema_id)
         loop = self.enrich = EnrichLoop(self._settings, Ingest(store.schema), encode, self._clock)
         self._threads.append(self._thread("enrich", loop.run))
+
+    def _build_rekey(self, store: SchemaStore) -> None:
+        loop = self.rekey = RekeyLoop(self._settings, Ingest(store.schema).order_head, self._clock)
+        self._threads.append(self._thread("rekey", loop.run))
 
     def _build_deliver(self, store: SchemaStore) -> None:
         schema = load_schema("receipt")
@@ -182,6 +195,13 @@ class App:
 
     def __repr__(self) -> str:
         return f"<App {self._settings.instance_id}: {', '.join(thread.name for thread in self._threads)}>"
+
+
+def _needed(settings: Settings) -> frozenset[str]:
+    """All roles but rekey, where there is nothing to rekey."""
+    return frozenset(
+        {ENRICH, DELIVER} if settings.topics.orders_keyed_by_checkout else {REKEY, ENRICH, DELIVER}
+    )
 
 
 def _chosen(settings: Settings, names: Collection[str]) -> tuple[Destination, ...]:

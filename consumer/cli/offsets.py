@@ -60,9 +60,11 @@ def accept_gap(
 def _groups(settings: "Settings") -> dict[str, list[str]]:
     from consumer.enrich.checks import topics_of
 
-    topics, prefix = topics_of(settings), settings.topics.prefix
+    named = settings.topics
+    topics, prefix = topics_of(settings), named.prefix
     ours = {f"{prefix}.deliver.{each.name}": [topics.conversions] for each in settings.destinations}
-    return {f"{prefix}.enrich": [topics.orders, topics.checkouts], **ours}
+    rekey = {} if named.orders_keyed_by_checkout else {f"{prefix}.rekey": [named.orders]}
+    return {**rekey, f"{prefix}.enrich": [topics.orders, topics.checkouts], **ours}
 
 
 def _print(places: "list[Place]", output: Output) -> None:

@@ -21,6 +21,7 @@ class RoleName(StrEnum):
     """What a process does."""
 
     ALL = "all"
+    REKEY = "rekey"
     ENRICH = "enrich"
     DELIVER = "deliver"
 
@@ -36,14 +37,14 @@ def run(
     """Run until SIGTERM or Ctrl-C, then drain; a second signal stops at once."""
     import gc
 
-    from consumer.app import ROLES, App
+    from consumer.app import App
     from consumer.settings import load
     from consumer.telemetry import logs
 
     settings = load(config)
     logs.configure(settings.telemetry.log_level, instance_id=settings.instance_id)
     gc.set_threshold(*GC_THRESHOLDS)
-    roles = ROLES if role is RoleName.ALL else frozenset({role.value})
+    roles = None if role is RoleName.ALL else frozenset({role.value})
     app = App(settings, roles=roles, destinations=destination or ())
     _obey_signals(app)
     with app:

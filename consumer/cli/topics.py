@@ -15,7 +15,7 @@ Partitions: TypeAlias = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Partitions of keyed topics, fixed for life: as many as orders has, else 6; 48 for production.",
+        help="Partitions of keyed topics, fixed for life: as many as checkouts has, else 6; 48 for production.",
     ),
 ]
 WithShop: TypeAlias = Annotated[
@@ -62,7 +62,9 @@ def apply(
 def _wanted(settings: "Settings", partitions: int | None, *, shop: bool) -> "list[TopicSpec]":
     from consumer.kafka.topics import PARTITIONS, partitions_of, specs
 
-    count = partitions or partitions_of(settings.kafka, settings.topics.orders) or PARTITIONS
+    named = settings.topics
+    keyed = named.orders if named.orders_keyed_by_checkout else named.checkouts
+    count = partitions or partitions_of(settings.kafka, keyed) or PARTITIONS
     return specs(settings, count, shop=shop)
 
 

@@ -36,7 +36,7 @@ def topics_of(settings: Settings) -> Topics:
     """The names that the settings make."""
     named, prefix = settings.topics, settings.topics.prefix
     return Topics(
-        orders=named.orders if named.orders_keyed_by_checkout else f"{prefix}.orders-by-checkout",
+        orders=named.orders if named.orders_keyed_by_checkout else named.orders_by_checkout,
         checkouts=named.checkouts,
         state=f"{prefix}.state",
         conversions=f"{prefix}.conversions",
@@ -58,7 +58,9 @@ def check(settings: Settings) -> Ground:
     ]
     cluster = limits.ask(settings.kafka, wanted)
     found = cluster.topics
-    _equal({name: found[name].partitions for name in (topics.orders, topics.checkouts, topics.state)})
+    limits.check_equal(
+        {name: found[name].partitions for name in (topics.orders, topics.checkouts, topics.state)}
+    )
     _kept(topics.state, found[topics.state].retention_ms, settings)
     written = [found[name].max_message_bytes for name in (topics.state, topics.conversions, topics.letters)]
     return Ground(
@@ -71,16 +73,6 @@ def check(settings: Settings) -> Ground:
         batch_max_bytes=min(written),
         tombstones_ms=found[topics.state].tombstones_ms,
     )
-
-
-def _equal(partitions: dict[str, int]) -> None:
-    if len(set(partitions.values())) > 1:
-        told = ", ".join(f"{name} has {count}" for name, count in partitions.items())
-        message = (
-            f"{told} partitions: they must have equally many, or an order and its checkout don't meet. Partition "
-            "counts can't shrink: make new topics with equal counts and name them in topics"
-        )
-        raise ConfigurationError(message)
 
 
 def _kept(topic: str, retention_ms: int, settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """What topics allow: partitions, record size, retention. Asked once, at start."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -62,3 +62,14 @@ def ask(kafka: KafkaSettings, topics: Iterable[str]) -> Cluster:
             for name in wanted
         },
     )
+
+
+def check_equal(partitions: Mapping[str, int]) -> None:
+    """Refuse topics, by name, that have not equally many partitions. Raises ConfigurationError."""
+    if len(set(partitions.values())) > 1:
+        told = ", ".join(f"{name} has {count}" for name, count in partitions.items())
+        message = (
+            f"{told} partitions: they must have equally many, or an order and its checkout don't meet. Partition "
+            "counts can't shrink: make new topics with equal counts and name them in topics"
+        )
+        raise ConfigurationError(message)

@@ -28,7 +28,7 @@ PARTITIONS = 6
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 LETTER_MAX_BYTES = 8 * 1024 * 1024
-"""Larger than what the shop's topics usually take, so that a letter keeps its record whole."""
+"""Larger than what the shop's topics usually take, so that its records stay whole, also in a letter."""
 AT_LEAST = frozenset({"retention.ms", "delete.retention.ms", "max.message.bytes"})
 """Settings of which more is as good: an operator's larger value is left alone."""
 
@@ -114,7 +114,11 @@ def specs(settings: Settings, partitions: int, *, shop: bool = False) -> list[To
     }
     letters = {**_kept(14), **appended, "max.message.bytes": str(LETTER_MAX_BYTES)}
     platforms = sorted({destination.platform for destination in settings.destinations})
+    # By the broker's clock: a backlog of older orders would be deleted before it was read.
+    by_checkout = {**_kept(1), **appended, "max.message.bytes": str(LETTER_MAX_BYTES)}
+    rekeyed = [] if settings.topics.orders_keyed_by_checkout else [settings.topics.orders_by_checkout]
     ours = [
+        *(TopicSpec(name, partitions, by_checkout) for name in rekeyed),
         TopicSpec(f"{prefix}.state", partitions, state),
         TopicSpec(f"{prefix}.conversions", partitions, _kept(30)),
         TopicSpec(f"{prefix}.receipts", partitions, _kept(30), grows=True),

@@ -22,6 +22,12 @@ LATENCY = Metric(
 
 CATALOGUE: tuple[Metric, ...] = (
     Metric("capi_build_info", "gauge", ("version",), "1; the label says which version runs."),
+    Metric(
+        "capi_rekeyed_total",
+        "counter",
+        ("key",),
+        "Orders written on, keyed by their checkout, by their own id (order), or as they were (own).",
+    ),
     Metric("capi_records_total", "counter", ("topic", "ending"), "Records of the shop by how they ended."),
     Metric("capi_filtered_total", "counter", ("reason",), "Records that are no conversion, by why."),
     Metric("capi_conversions_total", "counter", ("event",), "Conversions written, by event."),
@@ -33,7 +39,10 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("capi_state_expired_total", "counter", (), "Entries of state whose time was over."),
     Metric("capi_restore_left_records", "gauge", (), "Records of the changelog still to be read back."),
     Metric(
-        "capi_transactions_total", "counter", ("result",), "Transactions of enrich: committed or aborted."
+        "capi_transactions_total",
+        "counter",
+        ("result",),
+        "Transactions of rekey and enrich: committed or aborted.",
     ),
     Metric("capi_fencings_total", "counter", (), "Times that another process took over this instance's id."),
     Metric("capi_letters_total", "counter", ("topic", "reason"), "Letters written."),

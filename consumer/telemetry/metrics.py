@@ -31,12 +31,14 @@ from prometheus_client.registry import Collector
 from consumer.clock import Clock, SystemClock
 from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
 from consumer.enrich.tally import TallySnapshot
+from consumer.rekey.tally import RekeySnapshot
 from consumer.settings import Settings
 from consumer.telemetry import logs
 from consumer.telemetry.catalogue import CATALOGUE, LATENCY, Metric
 from consumer.telemetry.otlp import TIMEOUT_S, VERSION, address, resource
 from consumer.telemetry.readings import Readings, readings
 
+Rekey: TypeAlias = Callable[[], RekeySnapshot]
 Enrich: TypeAlias = Callable[[], TallySnapshot]
 Destinations: TypeAlias = Callable[[], Sequence[DestinationSnapshot]]
 
@@ -54,11 +56,12 @@ class Metrics:
         *,
         enrich: Enrich | None,
         destinations: Destinations,
+        rekey: Rekey | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`enrich` is None in a process without that role. Exports only if `telemetry.otlp_endpoint` is set."""
+        """A role that the process lacks is None. Exports only if `telemetry.otlp_endpoint` is set."""
         clock = clock or SystemClock()
-        self._moments = _Moments(settings.topics.prefix, enrich, destinations, clock)
+        self._moments = _Moments(settings.topics.prefix, rekey, enrich, destinations, clock)
         self._registry = CollectorRegistry()
         self._asking = threading.Lock()
         prometheus = PrometheusMetricReader(
@@ -102,8 +105,16 @@ class _Moment(Struct, frozen=True):
 class _Moments:
     """Takes the snapshots, once an export."""
 
-    def __init__(self, prefix: str, enrich: Enrich | None, destinations: Destinations, clock: Clock) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        rekey: Rekey | None,
+        enrich: Enrich | None,
+        destinations: Destinations,
+        clock: Clock,
+    ) -> None:
         self._prefix = prefix
+        self._rekey = rekey
         self._enrich = enrich
         self._destinations = destinations
         self._clock = clock
@@ -123,10 +134,11 @@ class _Moments:
         now_s, last = self._clock.monotonic_s(), self._last
         if last is not None and now_s - last.taken_s < _SAME_MOMENT_S:
             return last
+        rekey = self._rekey() if self._rekey is not None else None
         enrich = self._enrich() if self._enrich is not None else None
         destinations = self._destinations()
         made: Readings = {
-            **readings(self._prefix, enrich, destinations, self._clock.now_ms()),
+            **readings(self._prefix, enrich, destinations, self._clock.now_ms(), rekey),
             "capi_build_info": {(VERSION,): 1.0},
             "capi_log_keys_dropped_total": {(): float(logs.dropped())},
         }

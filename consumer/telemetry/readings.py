@@ -8,6 +8,7 @@ from typing import TypeAlias
 from consumer.deadletter.letter import REASONS
 from consumer.deliver.tally import DestinationSnapshot
 from consumer.enrich.tally import TallySnapshot
+from consumer.rekey.tally import RekeySnapshot
 
 Labels: TypeAlias = tuple[str, ...]
 Readings: TypeAlias = Mapping[str, Mapping[Labels, float]]
@@ -21,16 +22,34 @@ _Found: TypeAlias = Iterable[tuple[str, Labels, float]]
 
 
 def readings(
-    prefix: str, enrich: TallySnapshot | None, destinations: Sequence[DestinationSnapshot], now_ms: int
+    prefix: str,
+    enrich: TallySnapshot | None,
+    destinations: Sequence[DestinationSnapshot],
+    now_ms: int,
+    rekey: RekeySnapshot | None = None,
 ) -> Readings:
     """Every reading of a process with these roles. Equal labels add up: two accounts share a platform's letters."""
     made: defaultdict[str, defaultdict[Labels, float]] = defaultdict(lambda: defaultdict(float))
     found = [_enrich(prefix, enrich, now_ms)] if enrich is not None else []
+    found += [_rekey(prefix, rekey, now_ms)] if rekey is not None else []
     found += [_destination(prefix, destination, now_ms) for destination in destinations]
     for some in found:
         for name, labels, value in some:
             made[name][labels] += value
     return made
+
+
+def _rekey(prefix: str, at: RekeySnapshot, now_ms: int) -> _Found:
+    group = f"{prefix}.rekey"
+    yield from _by("capi_rekeyed_total", at.rekeyed)
+    for reason, count in at.letters.items():
+        yield "capi_letters_total", (f"{prefix}.dlq.ingest", reason), count
+    yield "capi_transactions_total", ("committed",), at.transactions
+    yield "capi_transactions_total", ("aborted",), at.aborted
+    yield "capi_fencings_total", (), at.fenced
+    yield "capi_active_partitions", (group,), at.partitions
+    yield "capi_consumer_lag_records", (group, at.topic), at.lag
+    yield from _age("capi_last_commit_age_seconds", group, at.last_commit_ms, now_ms)
 
 
 def _enrich(prefix: str, at: TallySnapshot, now_ms: int) -> _Found:

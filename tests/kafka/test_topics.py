@@ -4,6 +4,7 @@ import pytest
 
 from consumer.errors import ConfigurationError, Unreachable
 from consumer.kafka.topics import (
+    LETTER_MAX_BYTES,
     Alter,
     Create,
     Found,
@@ -42,6 +43,24 @@ def test_every_topic_of_the_design_is_wanted_once() -> None:
     ]
     assert [spec.name for spec in specs(wanted, 6)] == ours
     assert [spec.name for spec in specs(wanted, 6, shop=True)] == ["capi.orders", "capi.checkouts", *ours]
+
+
+def test_orders_by_checkout_are_wanted_where_orders_are_keyed_otherwise() -> None:
+    """As many partitions as the rest, a day by the broker's clock, and as much room as a letter has."""
+    wanted = settings("127.0.0.1:1", "capi")
+    named = wanted.topics.model_copy(update={"orders_keyed_by_checkout": False})
+    (spec,) = (
+        spec
+        for spec in specs(wanted.model_copy(update={"topics": named}), 6)
+        if spec.name == "capi.orders-by-checkout"
+    )
+    assert (spec.partitions, spec.grows) == (6, False)
+    assert spec.config == {
+        "cleanup.policy": "delete",
+        "retention.ms": "86400000",
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(LETTER_MAX_BYTES),
+    }
 
 
 def test_state_outlives_the_longest_window() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
 from consumer.enrich.tally import TallySnapshot
+from consumer.rekey.tally import RekeySnapshot
 
 NOW_MS = 1_800_000_000_000
 
@@ -35,6 +36,22 @@ def enrich() -> TallySnapshot:
         active_partitions=4,
         last_commit_ms=NOW_MS - 2_000,
         lag={"orders": 12, "checkouts": 0},
+    )
+
+
+@pytest.fixture
+def rekey() -> RekeySnapshot:
+    """A loop that has seen some of everything."""
+    return RekeySnapshot(
+        topic="orders",
+        rekeyed={"checkout": 7, "order": 2, "own": 1},
+        letters={"too_large": 1},
+        transactions=3,
+        aborted=1,
+        fenced=1,
+        partitions=2,
+        last_commit_ms=NOW_MS - 1_000,
+        lag=6,
     )
 
 

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
 from consumer.enrich.tally import TallySnapshot
+from consumer.rekey.tally import RekeySnapshot
 from consumer.settings import Settings
 from consumer.telemetry.catalogue import CATALOGUE
 from consumer.telemetry.metrics import Metrics
@@ -30,12 +31,15 @@ class StandingClock:
         return NOW_MS / 1000
 
 
-def page_of(enrich: TallySnapshot | None, *destinations: DestinationSnapshot) -> str:
+def page_of(
+    enrich: TallySnapshot | None, *destinations: DestinationSnapshot, rekey: RekeySnapshot | None = None
+) -> str:
     """The page of a process with these roles."""
     metrics = Metrics(
         Settings(instance_id="a"),
         enrich=(lambda: enrich) if enrich is not None else None,
         destinations=lambda: destinations,
+        rekey=(lambda: rekey) if rekey is not None else None,
         clock=StandingClock(),
     )
     try:
@@ -50,10 +54,10 @@ def samples(page: str) -> Samples:
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
 
-def test_the_catalogue_is_the_page(enrich: TallySnapshot, destination: Make) -> None:
+def test_the_catalogue_is_the_page(enrich: TallySnapshot, rekey: RekeySnapshot, destination: Make) -> None:
     """Names, types, labels and sentences exposed are exactly those of the catalogue."""
     exposed = {}
-    for family in text_string_to_metric_families(page_of(enrich, destination())):
+    for family in text_string_to_metric_families(page_of(enrich, destination(), rekey=rekey)):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {frozenset(sample.labels) - {"le"} for sample in family.samples}
         exposed[name] = (family.type, labels, family.documentation)
@@ -87,6 +91,17 @@ def test_the_numbers_are_those_of_the_snapshots(enrich: TallySnapshot, destinati
     assert at("breaker_state", destination="ga4", state="open") == 0
     assert at("letters_total", topic="capi.dlq.meta", reason="rejected") == 1
     assert at("letters_total", topic="capi.dlq.meta", reason="expired") == 0
+
+
+def test_rekey_and_enrich_add_up(enrich: TallySnapshot, rekey: RekeySnapshot) -> None:
+    """What both roles of a process count under one name adds up; what is of one group bears its name."""
+    made = readings("capi", enrich, (), NOW_MS, rekey)
+    assert made["capi_rekeyed_total"] == {("checkout",): 7, ("order",): 2, ("own",): 1}
+    assert made["capi_transactions_total"] == {("committed",): 10, ("aborted",): 3}
+    assert made["capi_fencings_total"][()] == 2
+    assert made["capi_letters_total"]["capi.dlq.ingest", "too_large"] == 1
+    assert made["capi_consumer_lag_records"]["capi.rekey", "orders"] == 6
+    assert made["capi_active_partitions"] == {("capi.enrich",): 4, ("capi.rekey",): 2}
 
 
 def test_latencies_are_a_histogram(destination: Make) -> None:

@@ -12,6 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
 from consumer.enrich.tally import TallySnapshot
+from consumer.rekey.tally import RekeySnapshot
 from consumer.settings import Settings, TelemetrySettings
 from consumer.telemetry import traces
 from consumer.telemetry.catalogue import CATALOGUE
@@ -80,10 +81,15 @@ def parent(number: int) -> bytes:
 
 
 def test_metrics_are_posted_with_the_latencies(
-    collector: Collector, enrich: TallySnapshot, destination: Callable[..., DestinationSnapshot]
+    collector: Collector,
+    enrich: TallySnapshot,
+    rekey: RekeySnapshot,
+    destination: Callable[..., DestinationSnapshot],
 ) -> None:
     """All of the catalogue arrives, the histogram too, and says which instance speaks."""
-    metrics = Metrics(collector.settings, enrich=lambda: enrich, destinations=lambda: [destination()])
+    metrics = Metrics(
+        collector.settings, enrich=lambda: enrich, destinations=lambda: [destination()], rekey=lambda: rekey
+    )
     metrics.close()
     path, body = collector.posted.get(timeout=30)
     (whole,) = ExportMetricsServiceRequest.FromString(body).resource_metrics

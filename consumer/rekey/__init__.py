@@ -1,0 +1,1 @@
+"""Orders that the shop keys otherwise: the same records again, keyed by checkout id."""
