@@ -103,6 +103,52 @@ class OneEndingEach:
         return f"<OneEndingEach: {len(self)} records>"
 
 
+class MovedOnce:
+    """A topic holds another one's records, each once, and those of one key in one partition in their order."""
+
+    def __init__(self) -> None:
+        self._read: Counter[bytes | None] = Counter()
+        self._written: Counter[bytes | None] = Counter()
+        self._source: dict[bytes, list[bytes]] = {}
+        self._target: dict[tuple[bytes, int], list[bytes]] = {}
+        self._key_of: dict[bytes, bytes] = {}
+
+    def read(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+        """See keys and values of the first topic, in order; to be called before `written`."""
+        for key, value in records:
+            self._read[value] += 1
+            if key is not None and value is not None:
+                self._source.setdefault(key, []).append(value)
+                self._key_of[value] = key
+
+    def written(self, partition: int, values: Iterable[bytes | None]) -> None:
+        """See the values of a partition of the second topic, in order."""
+        for value in values:
+            self._written[value] += 1
+            key = self._key_of.get(value) if value is not None else None
+            if key is not None and value is not None:
+                self._target.setdefault((key, partition), []).append(value)
+
+    def __len__(self) -> int:
+        return self._read.total()
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        if missing := self._read - self._written:
+            yield f"{missing.total()} of {self._read.total()} records never came"
+        if extra := self._written - self._read:
+            yield f"{extra.total()} records came that should not be there"
+        if turned := [key for (key, _), values in self._target.items() if not self._in_order(key, values)]:
+            yield f"{len(turned)} keys' records are not in their order: {_named(map(repr, turned))}"
+
+    def _in_order(self, key: bytes, values: Iterable[bytes]) -> bool:
+        left = iter(self._source[key])
+        return all(value in left for value in values)
+
+    def __repr__(self) -> str:
+        return f"<MovedOnce: {self._read.total()} read, {self._written.total()} written>"
+
+
 class Conservation:
     """Every record read has one ending; those that wait have none yet."""
 

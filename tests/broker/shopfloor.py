@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -17,17 +17,17 @@ from msgspec import json
 from consumer.codec import Decoder, load_schema
 from consumer.demo.publish import Publisher
 from consumer.emulators.shop import Damage, PixelFire, Plan, Published, Truth, traffic
+from consumer.enrich.checks import topics_of
 from consumer.kafka.registry import SchemaStore
 from consumer.kafka.topics import Topics, specs
 from consumer.kafka.writer import Writer
 from consumer.model import Conversion, Headers, Origin
 from consumer.settings import Settings, load
 from consumer.state.store import CHECKPOINT_KEY, Store
+from tests.broker.role_process import STEPS
 from tests.guarantees import SameState
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("enrich_process.py")
-STEPS = ("idle", "begun", "produced", "positions_sent", "committed", "stored")
 OPEN = ("begun", "produced", "positions_sent")
 """The steps of an open transaction."""
 DEADLINE_S = 120.0
@@ -57,9 +57,9 @@ def wait_for(
 
 
 class Process:
-    """Enrich under one instance id; a context manager that kills what is still running."""
+    """A role under one instance id; a context manager that kills what is still running."""
 
-    def __init__(self, settings_file: Path, folder: Path) -> None:
+    def __init__(self, settings_file: Path, folder: Path, role: str = "enrich") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "status.json").unlink(missing_ok=True)
         (folder / "steps").write_bytes(b"\0\0")
@@ -69,7 +69,7 @@ class Process:
         self._log = folder / "log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(SCRIPT), str(settings_file), str(folder)],
+                [sys.executable, "-m", f"tests.broker.{role}_process", str(settings_file), str(folder)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -121,7 +121,7 @@ class Process:
     def is_alive(self) -> bool:
         """True; an AssertionError with the end of its log if it has ended."""
         if self._process.poll() is not None:
-            raise AssertionError(f"enrich ended with {self._process.returncode}:\n{self.log}")
+            raise AssertionError(f"it ended with {self._process.returncode}:\n{self.log}")
         return True
 
     def kill(self) -> str:
@@ -202,6 +202,10 @@ class ShopFloor:
         """Start enrich under this id, with the state that it left, if any."""
         return Process(self.settings_of(instance_id)[1], self.folder / instance_id)
 
+    def start_rekey(self, instance_id: str = "one") -> Process:
+        """Start rekey under this id."""
+        return Process(self.settings_of(instance_id)[1], self.folder / f"rekey-{instance_id}", "rekey")
+
     def publisher(self) -> Publisher:
         """Writes the shop's records."""
         return Publisher(self.settings, self.schemas)
@@ -249,8 +253,8 @@ class ShopFloor:
 
     @property
     def inputs(self) -> list[TopicPartition]:
-        """Partitions of both inputs."""
-        topics = self.settings.topics
+        """Partitions of both inputs of enrich."""
+        topics = topics_of(self.settings)
         return [
             TopicPartition(topic, number)
             for topic in (topics.orders, topics.checkouts)
@@ -259,18 +263,30 @@ class ShopFloor:
 
     def await_drained(self, *processes: Process, deadline_s: float = DEADLINE_S) -> None:
         """Wait until the group's offsets are at the end of the inputs and no order waits in these processes."""
-        group = self._reader(f"{self.prefix}.enrich")
+        self._await_at_end("enrich", self.inputs, processes, deadline_s)
+
+    def await_rekeyed(self, *processes: Process) -> None:
+        """Wait until these processes have rekeyed all orders."""
+        topic = self.settings.topics.orders
+        name = topic.removeprefix(f"{self.prefix}.")
+        orders = [TopicPartition(topic, number) for number in range(self._partitions_of(name))]
+        self._await_at_end("rekey", orders, processes, DEADLINE_S)
+
+    def _await_at_end(
+        self, role: str, inputs: list[TopicPartition], processes: Sequence[Process], deadline_s: float
+    ) -> None:
+        group = self._reader(f"{self.prefix}.{role}")
         try:
-            ends = {(at.topic, at.partition): group.get_watermark_offsets(at, 30)[1] for at in self.inputs}
+            ends = {(at.topic, at.partition): group.get_watermark_offsets(at, 30)[1] for at in inputs}
 
             def drained() -> bool:
-                committed = {(at.topic, at.partition): at.offset for at in group.committed(self.inputs, 30)}
+                committed = {(at.topic, at.partition): at.offset for at in group.committed(inputs, 30)}
                 # The group of a start that is still being decided has offsets below zero.
                 return all(max(committed[at], 0) >= end for at, end in ends.items()) and not any(
-                    process.is_alive() and process.status["waiting"] for process in processes
+                    process.is_alive() and process.status.get("waiting") for process in processes
                 )
 
-            wait_for("drained", drained, deadline_s, every_s=0.1)
+            wait_for(f"{role} drained", drained, deadline_s, every_s=0.1)
         except TimeoutError as error:
             logs = "\n".join(process.log for process in processes)
             raise AssertionError(f"{error}\n{logs}") from None
@@ -278,9 +294,13 @@ class ShopFloor:
             group.close()
 
     def rewind(self) -> None:
-        """Set the group's offsets to 0, once its last member's session is over."""
-        group = self._reader(f"{self.prefix}.enrich")
-        offsets = [TopicPartition(at.topic, at.partition, 0) for at in self.inputs]
+        """Set enrich's offsets to 0, once its last member's session is over."""
+        self.rewind_group("enrich", self.inputs)
+
+    def rewind_group(self, role: str, inputs: Iterable[TopicPartition]) -> None:
+        """Set a role's offsets to 0, once its last member's session is over."""
+        group = self._reader(f"{self.prefix}.{role}")
+        offsets = [TopicPartition(at.topic, at.partition, 0) for at in inputs]
 
         def taken() -> bool:
             try:

@@ -10,7 +10,8 @@ import pytest
 
 from consumer.demo.publish import Publisher
 from consumer.emulators.shop import Published, Truth
-from tests.broker.shopfloor import OPEN, STEPS, Process, ShopFloor, Told, whole
+from tests.broker.role_process import STEPS
+from tests.broker.shopfloor import OPEN, Process, ShopFloor, Told, whole
 from tests.guarantees import EachOnce, OneEndingEach, OneLetterEach
 
 SEED = 20_261
