@@ -81,6 +81,7 @@ class Reader:
         self._refused: KafkaError | None = None
         self._problem: CapiError | None = None
         self._raised: BaseException | None = None
+        self._closing = False
         self._committing: tuple[dict[TopicPartition, int], OnCommitted] | None = None
         self._subscription: _Subscription | None = None
         self._consumer = self._open()
@@ -106,6 +107,9 @@ class Reader:
 
     def _join(self, subscription: _Subscription) -> None:
         def assigned(consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+            if self._closing:  # an assignment on its way; whoever closes can ask for no offsets any more
+                consumer.assign([])
+                return
             with self._kept():
                 starts = subscription.on_assigned(_ours(partitions))
                 give = consumer.incremental_assign if self._incremental else consumer.assign
@@ -327,6 +331,7 @@ class Reader:
 
     def close(self) -> None:
         """Leave the group, unless a static member, and end the client's threads. Waits for the broker's answer."""
+        self._closing = True
         self._consumer.close()
 
     def __repr__(self) -> str:

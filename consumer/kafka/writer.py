@@ -1,7 +1,6 @@
 """Writing to Kafka: at least once with `Writer`, in transactions with `TransactionalWriter`."""
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -22,6 +21,7 @@ from consumer.settings import KafkaSettings
 
 QUEUE_FULL_WAIT_S = 0.05
 INIT_TIMEOUT_S = 60.0
+ABORT_LAST_S = 1.0
 
 
 class Writer:
@@ -146,11 +146,14 @@ class TransactionalWriter(Writer):
             raise _final(transaction_problem("abort", error)) from None
 
     def close(self) -> None:
-        """End the client's threads; what is not committed never counts."""
+        """Let the client go; what is not committed never counts. Once, and it is of no more use afterwards.
+
+        The client's own close would wait until the cluster has aborted, for as long as that takes.
+        """
         self._producer.purge()
-        with warnings.catch_warnings(), suppress(KafkaException):  # a fenced producer can't abort any more
-            warnings.simplefilter("ignore", RuntimeWarning)
-            self._producer.close()
+        with suppress(KafkaException):  # most often there is nothing to abort
+            self._producer.abort_transaction(ABORT_LAST_S)
+        del self._producer
 
     def __repr__(self) -> str:
         return f"<TransactionalWriter {self._name}: {len(self._producer)} under way>"

@@ -51,7 +51,7 @@ def test_a_group_that_runs_is_left_alone(gap: tuple[KafkaSettings, str, str]) ->
     member = Reader(kafka, group)
     member.subscribe(
         [topic],
-        on_assigned=lambda at: dict.fromkeys(at, 5),
+        on_assigned=lambda at: {each: 0 if each.partition else 5 for each in at},
         on_revoked=lambda _: None,
         on_lost=lambda _: None,
     )
