@@ -1,7 +1,7 @@
 """`capi state`: what enrich remembers, held against its changelog, brought up to date, or dropped."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -9,6 +9,7 @@ import typer
 from consumer.cli.options import ConfigOption, Output, OutputOption, write_json
 
 if TYPE_CHECKING:
+    from consumer.enrich.upkeep import Tell
     from consumer.state.restore import Restore
     from consumer.state.verify import Compared
 
@@ -105,11 +106,11 @@ def reset(
     typer.echo(f"The stores of {len(dropped)} partitions {done}.", err=True)
 
 
-def _progress() -> "Callable[[Restore], None]":
+def _progress() -> "Tell":
     """Tells on stderr how far a restore is, every few seconds."""
     told_s = time.monotonic()
 
-    def tell(running: "Restore") -> None:
+    def tell(running: "Restore", done: Collection[int]) -> None:
         nonlocal told_s
         now_s = time.monotonic()
         if now_s - told_s < TELL_EVERY_S:
@@ -117,7 +118,7 @@ def _progress() -> "Callable[[Restore], None]":
         told_s = now_s
         eta_s = running.eta_s
         when = f", about {eta_s:.0f} s" if eta_s is not None else ""
-        typer.echo(f"{running.left:,} records left{when}", err=True)
+        typer.echo(f"{len(done)} partitions are done, {running.left:,} records left{when}", err=True)
 
     return tell
 

@@ -17,6 +17,7 @@ from consumer.enrich.planned import Refused
 from consumer.enrich.tally import Tally
 from consumer.enrich.transactions import Transactions
 from consumer.errors import SchemaUnavailable, Unreachable
+from consumer.kafka.backoff import Backoff
 from consumer.kafka.errors import StaleMember
 from consumer.kafka.reader import Batch, Reader
 from consumer.model import TopicPartition
@@ -30,7 +31,6 @@ EXPIRE_EVERY_S = 0.25
 EXPIRE_MAX_KEYS = 500
 FLUSH_EVERY_S = 120.0
 LAG_EVERY_S = 5.0
-BACKOFF_MAX_S = 5.0
 
 
 class Cycle:
@@ -54,8 +54,7 @@ class Cycle:
         self._log = structlog.get_logger("enrich")
         self._paused: set[TopicPartition] = set()
         self._rewind_due = False
-        self._failures = 0
-        self._not_before_s = 0.0
+        self._backoff = Backoff()
         self._busy = False
         self._turns = 0
         self._expire_at_s = self._flush_at_s = self._lag_at_s = clock.monotonic_s()
@@ -87,7 +86,7 @@ class Cycle:
         self._activate()
         self._pause()
         now_s = self._clock.monotonic_s()
-        if now_s >= self._not_before_s and not self._rewind_due and self._transactions.ready():
+        if self._backoff.is_over(now_s) and not self._rewind_due and self._transactions.ready():
             self._work(now_s)
         self._look(now_s)
 
@@ -147,7 +146,7 @@ class Cycle:
         if not self._transactions.commit(touched, happened, self._reader.group_metadata()):
             self._failed("not committed")
             return
-        self._failures = 0
+        self._backoff.succeeded()
         self._count(happened, expired)
 
     def _failed(self, why: str) -> None:
@@ -155,10 +154,8 @@ class Cycle:
         self._pairs.suspend()
         self._rewind_due = True
         self._busy = False
-        self._failures += 1
-        wait_s = min(BACKOFF_MAX_S, 0.05 * 2**self._failures) if self._failures > 1 else 0.0
-        self._not_before_s = self._clock.monotonic_s() + wait_s
-        self._log.warning("rewinding", reason=why, failures=self._failures)
+        self._backoff.failed(self._clock.monotonic_s())
+        self._log.warning("rewinding", reason=why, failures=self._backoff.failures)
 
     def _rewind(self) -> None:
         """Go back to what is committed. If the cluster can't be asked now, the next turn tries again."""
@@ -201,6 +198,7 @@ class Cycle:
         self._tally.waiting = sum(pair.memory.waiting for pair in active if pair.memory is not None)
         self._tally.active_partitions = len(active)
         self._tally.restore_left = self._pairs.restore_left
+        self._tally.restore_eta_s = self._pairs.restore_eta_s
         for pair in active:
             if pair.unavailable is not None:
                 self._log.warning(

@@ -13,6 +13,7 @@ from consumer.enrich.pairs import Pairs
 from consumer.enrich.rules import Encode, rules_of
 from consumer.enrich.tally import Tally
 from consumer.enrich.transactions import OnStep, Transactions
+from consumer.kafka.lasting import LastingWriter
 from consumer.kafka.reader import Reader
 from consumer.kafka.start import settle_start
 from consumer.settings import Settings
@@ -69,9 +70,18 @@ class EnrichLoop:
         self._beat_s = self._clock.monotonic_s()
 
     def _settle(self, ground: Ground) -> None:
-        inputs = (ground.topics.orders, ground.topics.checkouts)
-        start, now_ms = self._settings.start, self._clock.now_ms()
-        settle_start(self._settings.kafka, ground.topics.control, self._group, inputs, start, now_ms)
+        """Orders that rekey writes begin where it began, so they are read from the first one on."""
+        topics = ground.topics
+        rekeyed = () if self._settings.topics.orders_keyed_by_checkout else (topics.orders,)
+        settle_start(
+            self._settings.kafka,
+            topics.control,
+            self._group,
+            (topics.orders, topics.checkouts),
+            self._settings.start,
+            self._clock.now_ms(),
+            whole=rekeyed,
+        )
 
     def _run(self, stop: threading.Event, ground: Ground, folder: StateFolder) -> None:
         rules = rules_of(
@@ -82,13 +92,13 @@ class EnrichLoop:
         )
         transactional_id = f"{self._group}.{self._settings.instance_id}"
         pairs = self._pairs = Pairs(self._settings, ground, folder, self._reads, rules, self._clock)
-        transactions = Transactions(
-            self._settings.kafka, transactional_id, ground, self._clock, self.tally, self._on_step
+        writer = LastingWriter(
+            self._settings.kafka, transactional_id, ground.batch_max_bytes, self._clock, self.tally, "enrich"
         )
         with ExitStack() as closing:
-            closing.callback(transactions.close)
+            closing.callback(writer.close)
             # First of all: this ends what a killed predecessor left open, and no offset is told before that.
-            transactions.open()
+            writer.open()
             self._beat()
             self._settle(ground)
             self._beat()
@@ -102,6 +112,7 @@ class EnrichLoop:
             )
             closing.callback(reader.close)
             closing.callback(pairs.close)
+            transactions = Transactions(writer, ground, self._clock, self.tally, self._on_step)
             cycle = Cycle(ground, reader, pairs, transactions, self._clock, self.tally)
             cycle.join()
             while not stop.is_set():
@@ -126,11 +137,13 @@ class EnrichLoop:
 
     def status(self) -> dict[str, object]:
         """Assignment, restore left, lag, last commit: for people and probes."""
-        pairs = self._pairs
+        pairs, eta_s = self._pairs, self.tally.restore_eta_s
         return {
             "assignment": sorted(pairs.held) if pairs is not None else [],
+            "active": sorted(pair.number for pair in pairs.active) if pairs is not None else [],
             "ready": self.ready,
             "restore_left": self.tally.restore_left,
+            "restore_eta_s": None if eta_s is None else round(eta_s, 1),
             "waiting": self.tally.waiting,
             "lag": dict(self.tally.lag),
             "last_commit_ms": self.tally.last_commit_ms,

@@ -62,6 +62,11 @@ class Pairs:
         """Changelog offsets still to read."""
         return self._restore.left if self._restore is not None else 0
 
+    @property
+    def restore_eta_s(self) -> float | None:
+        """Seconds until all are restored; None as long as nobody can tell."""
+        return self._restore.eta_s if self._restore is not None else 0.0
+
     def assigned(self, partitions: list[TopicPartition], ask: AskCommitted) -> dict[TopicPartition, int]:
         """Take partitions over; where each begins. Raises OffsetsVanished, StateUnusable, Unreachable."""
         self._stop_restore()

@@ -10,7 +10,7 @@ from consumer.model import Conversion, Record
 
 
 class TallySnapshot(Struct, frozen=True):
-    """The counts at one moment, since the process began; the last five are of this moment."""
+    """The counts at one moment, since the process began; the last six are of this moment."""
 
     read: dict[str, int]
     endings: dict[tuple[str, str], int]
@@ -27,6 +27,7 @@ class TallySnapshot(Struct, frozen=True):
     active_partitions: int
     last_commit_ms: int
     lag: dict[str, int]
+    restore_eta_s: float | None = 0.0
 
 
 class Tally:
@@ -48,6 +49,7 @@ class Tally:
         self.expired = 0
         self.waiting = 0
         self.restore_left = 0
+        self.restore_eta_s: float | None = 0.0
         self.active_partitions = 0
         self.last_commit_ms = 0
         self.lag: dict[str, int] = {}
@@ -99,6 +101,7 @@ class Tally:
             active_partitions=self.active_partitions,
             last_commit_ms=self.last_commit_ms,
             lag=dict(self.lag),
+            restore_eta_s=self.restore_eta_s,
         )
 
     def __repr__(self) -> str:

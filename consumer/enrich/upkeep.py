@@ -3,8 +3,9 @@
 All raise StateUnusable if the folder can't be used, and StateHeld, saying what to do, while a process has it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -19,6 +20,9 @@ from consumer.state.folder import Owner, StateFolder, StateHeld
 from consumer.state.restore import Changelog, Restore
 from consumer.state.store import Store
 from consumer.state.verify import Compared, verify
+
+Tell: TypeAlias = Callable[[Restore, Collection[int]], None]
+"""Hears now and then of a restore and of the partitions that are done."""
 
 
 class Looked(Struct, frozen=True):
@@ -65,7 +69,7 @@ def compare(settings: Settings, numbers: Sequence[int]) -> Iterator[Compared]:
         folder.scratch()
 
 
-def restore(settings: Settings, numbers: Sequence[int], tell: Callable[[Restore], None]) -> dict[int, int]:
+def restore(settings: Settings, numbers: Sequence[int], tell: Tell) -> dict[int, int]:
     """Bring the stores of these partitions, of none of all, to the changelog's end; where each then stands.
 
     `tell` is called now and then. Raises Unreachable, Refused too.
@@ -79,7 +83,7 @@ def restore(settings: Settings, numbers: Sequence[int], tell: Callable[[Restore]
         )
         running.start()
         try:
-            running.finish(lambda: tell(running))
+            running.finish(lambda done: tell(running, done))
         finally:
             running.stop()
         return {n: store.checkpoint.offset for n, store in stores.items() if store.checkpoint is not None}

@@ -1,7 +1,7 @@
 """Bringing stores up to the end of the changelog, in a thread and with a reader of their own."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from queue import SimpleQueue
 
 from msgspec import Struct
@@ -92,14 +92,15 @@ class Restore:
             return None
         return (self._clock.monotonic_s() - self._began_s) * left / read if left else 0.0
 
-    def finish(self, tell: Callable[[], None], silent_max_s: float = SILENT_MAX_S) -> None:
-        """Wait for the end of all; `tell` is called now and then. Raises what ended it, and Unreachable."""
-        waiting, left, heard_s = set(self._stores), self.left, self._clock.monotonic_s()
-        while waiting:
-            done = self.take_restored()
-            waiting -= done
-            tell()
-            if done or self.left != left:
+    def finish(self, tell: Callable[[Collection[int]], None], silent_max_s: float = SILENT_MAX_S) -> None:
+        """Wait for the end of all; `tell` hears now and then which are done. Raises what ended it, and Unreachable."""
+        done: frozenset[int] = frozenset()
+        left, heard_s = self.left, self._clock.monotonic_s()
+        while len(done) < len(self._stores):
+            more = self.take_restored()
+            done |= more
+            tell(done)
+            if more or self.left != left:
                 left, heard_s = self.left, self._clock.monotonic_s()
             elif self._clock.monotonic_s() - heard_s > silent_max_s:
                 raise Unreachable(
@@ -121,6 +122,8 @@ class Restore:
 
     def _restore(self, reader: Reader) -> None:
         positions = self._plan(reader)
+        for at in [at for at, offset in positions.items() if offset == self._ends[at]]:
+            self._done(at, positions.pop(at))
         reader.assign(positions)
         while positions and not self._stop.is_set():
             try:

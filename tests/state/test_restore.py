@@ -1,5 +1,6 @@
 """Restore on real Kafka: a store comes to what was committed, whatever stands in the log and however old it is."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumer.clock import SystemClock
 from consumer.errors import CapiError, StateUnusable, Unreachable
-from consumer.kafka.writer import TransactionalWriter
+from consumer.kafka.writer import TransactionalWriter, Writer
 from consumer.settings import KafkaSettings
 from consumer.state.restore import Changelog, Restore
 from consumer.state.store import Checkpoint, Store
@@ -245,6 +246,47 @@ def _records(log: Log, last: int) -> int:
     finally:
         consumer.close()
     return count
+
+
+def test_a_small_partition_does_not_wait_for_a_big_one(
+    bootstrap: str, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Partitions end one by one: those with little or nothing to read are done while another is far from its end."""
+    topic, big, small, empty = make_topic("state", 3), 0, 1, 2
+    kafka = KafkaSettings(bootstrap_servers=bootstrap)
+    writer = Writer(kafka, client_id="test")
+    for number in range(300_000):  # of a kind that doesn't compress: a fetch is measured in bytes that travel
+        writer.produce(topic, os.urandom(100), key=b"key%d" % number, partition=big)
+    writer.produce(topic, b"v", key=b"key", partition=small)
+    assert writer.flush(DEADLINE_S) == 0
+    writer.close()
+    stores = {number: Store(tmp_path / str(number)) for number in (big, small, empty)}
+    restore = Restore(kafka, topic, Changelog(topic, TOMBSTONES_MS), stores, SystemClock())
+    assert restore.eta_s is None, "nothing is known yet"
+    seen: list[tuple[set[int], int, float | None]] = []
+    restore.start()
+    try:
+        restore.finish(lambda done: seen.append((set(done), restore.left, restore.eta_s)))
+        assert restore.left == 0
+    finally:
+        restore.stop()
+    alone = [(left, eta_s) for done, left, eta_s in seen if done == {small, empty}]
+    assert alone, seen
+    assert alone[0][0] > 100_000
+    assert [left for left, _ in alone] == sorted((left for left, _ in alone), reverse=True)
+    assert all(eta_s is not None and eta_s > 0 for left, eta_s in alone if left)
+    assert sum(1 for _ in stores[big].rows()) == 300_000
+    for store in stores.values():
+        store.close()
+
+
+def test_a_restore_without_progress_ends(store: Store) -> None:
+    """An operator who waits for it is told when nothing comes, not left waiting."""
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    restore = Restore(kafka, "g", Changelog("state", TOMBSTONES_MS), {0: store}, SystemClock())
+    with pytest.raises(Unreachable, match="gave nothing for 0 s"):
+        restore.finish(lambda _: None, silent_max_s=0.2)
+    restore.stop()
 
 
 def test_what_ends_a_restore_comes_out_of_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
