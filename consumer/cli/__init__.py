@@ -10,7 +10,11 @@ from typing import Annotated
 
 import typer
 
+<<<<<<< HEAD
 from consumer.cli import config, demo, emulate, offsets, run, schemas, state, topics, traffic
+=======
+from consumer.cli import config, demo, emulate, mapping, offsets, run, schemas, topics, traffic
+>>>>>>> 0daf763 (wip)
 from consumer.errors import CapiError
 
 app = typer.Typer(
@@ -27,6 +31,7 @@ app.add_typer(topics.group, name="topics")
 app.add_typer(offsets.group, name="offsets")
 app.add_typer(state.group, name="state")
 app.add_typer(schemas.group, name="schemas")
+app.add_typer(mapping.group, name="mapping")
 app.add_typer(config.group, name="config")
 
 

@@ -47,6 +47,9 @@ class Compiled(Struct, frozen=True):
     is_deleted: Callable[[Decoded], bool]
 
 
+_NO_QUERY: Mapping[str, str] = {}
+
+
 def query_of(address: str | None) -> Mapping[str, str]:
     """Parameters of an address's query, the first of each name.
 
@@ -54,8 +57,14 @@ def query_of(address: str | None) -> Mapping[str, str]:
     {'x': '1', 'fbclid': 'a/b'}
     """
     query = (address or "").partition("?")[2].partition("#")[0]
-    pairs = (part.partition("=") for part in reversed(query.split("&")) if part)
-    return {unquote_plus(name): unquote_plus(value) for name, _, value in pairs}
+    if not query:
+        return _NO_QUERY
+    pairs = (part.partition("=") for part in reversed(query.split("&")))
+    return {_unquoted(name): _unquoted(value) for name, _, value in pairs}
+
+
+def _unquoted(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def text_of(value: object) -> str | None:
