@@ -38,6 +38,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("capi_waiting_orders", "gauge", (), "Orders that wait for their checkout."),
     Metric("capi_state_expired_total", "counter", (), "Entries of state whose time was over."),
     Metric("capi_restore_left_records", "gauge", (), "Records of the changelog still to be read back."),
+    Metric("capi_restore_eta_seconds", "gauge", (), "Time until they are, at the pace so far."),
     Metric(
         "capi_transactions_total",
         "counter",

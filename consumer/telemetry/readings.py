@@ -66,6 +66,8 @@ def _enrich(prefix: str, at: TallySnapshot, now_ms: int) -> _Found:
     yield "capi_waiting_orders", (), at.waiting
     yield "capi_state_expired_total", (), at.expired
     yield "capi_restore_left_records", (), at.restore_left
+    if at.restore_eta_s is not None:
+        yield "capi_restore_eta_seconds", (), at.restore_eta_s
     yield "capi_transactions_total", ("committed",), at.transactions
     yield "capi_transactions_total", ("aborted",), at.aborted
     yield "capi_fencings_total", (), at.fenced

@@ -33,6 +33,7 @@ def enrich() -> TallySnapshot:
         expired=6,
         waiting=3,
         restore_left=11,
+        restore_eta_s=2.5,
         active_partitions=4,
         last_commit_ms=NOW_MS - 2_000,
         lag={"orders": 12, "checkouts": 0},

@@ -84,6 +84,7 @@ def test_the_numbers_are_those_of_the_snapshots(enrich: TallySnapshot, destinati
     assert at("consumer_lag_records", group="capi.enrich", topic="orders") == 12
     assert at("consumer_lag_records", group="capi.deliver.ga4", topic="capi.conversions") == 128
     assert at("last_commit_age_seconds", group="capi.enrich") == 2
+    assert (at("restore_left_records"), at("restore_eta_seconds")) == (11, 2.5)
     assert at("token_age_seconds", destination="meta-us") == 60
     assert at("deliveries_total", destination="meta-us", outcome="skipped", reason="consent") == 3
     assert [at("parked", destination=name) for name in ("meta-us", "ga4")] == [0, 1]
@@ -91,6 +92,13 @@ def test_the_numbers_are_those_of_the_snapshots(enrich: TallySnapshot, destinati
     assert at("breaker_state", destination="ga4", state="open") == 0
     assert at("letters_total", topic="capi.dlq.meta", reason="rejected") == 1
     assert at("letters_total", topic="capi.dlq.meta", reason="expired") == 0
+
+
+def test_a_pace_that_nobody_knows_is_not_told(enrich: TallySnapshot) -> None:
+    """As long as a restore has no pace there is no ETA on the page, and what is left is there."""
+    found = samples(page_of(replace(enrich, restore_eta_s=None)))
+    assert ("capi_restore_eta_seconds", ()) not in found
+    assert found["capi_restore_left_records", ()] == 11
 
 
 def test_rekey_and_enrich_add_up(enrich: TallySnapshot, rekey: RekeySnapshot) -> None:
