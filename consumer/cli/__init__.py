@@ -10,11 +10,7 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from consumer.cli import config, demo, emulate, offsets, run, schemas, state, topics, traffic
-=======
-from consumer.cli import config, demo, emulate, mapping, offsets, run, schemas, topics, traffic
->>>>>>> 0daf763 (wip)
+from consumer.cli import config, demo, emulate, mapping, offsets, run, schemas, state, topics, traffic
 from consumer.errors import CapiError
 
 app = typer.Typer(
