@@ -292,18 +292,6 @@ class Run:
         self._meta.fault("hang", count=1, after_body=True)
         self._meta.fault("poison", event_ids=[poison])
 
-    def await_enriched(self, process: Process) -> None:
-        """Wait until all orders are read, and none waits."""
-
-        def enriched() -> bool:
-            for name in ("orders", "checkouts"):
-                positions = self.dispatch.positions("enrich", name)
-                if any(positions.get(at, (-1, ""))[0] < end for at, end in self.dispatch.ends(name).items()):
-                    return False
-            return bool(process.status("enrich")["waiting"] == 0)
-
-        process.await_that("enriched", enriched)
-
     def ask(self, process: Process, when: str) -> None:
         """Look at all that it answers."""
         for path in ("/health/live", "/health/ready", "/health/status", "/metrics", "/nothing?token=x"):
@@ -427,7 +415,7 @@ def through(run: Run, meta: Emulated) -> None:
     """All of it goes through enrich and deliver, with a park in the middle."""
     dispatch = run.dispatch
     with dispatch.run("run", "--config", str(dispatch.file("one")), log="one") as process:
-        run.await_enriched(process)
+        dispatch.await_enriched(process)
         dispatch.await_settled("meta-us", processes=[process])
         run.ask(process, "running")
         meta.set_token(TOKENS["next token"])

@@ -421,6 +421,24 @@ class Dispatch:
             logs = "\n".join(process.tail for process in processes)
             raise AssertionError(f"{error}: ends {ends}, committed {state}\n{logs}") from None
 
+    def await_enriched(self, process: Process) -> None:
+        """Wait until all records of the shop are read, and no order waits."""
+
+        def enriched() -> bool:
+            for name in ("orders", "checkouts"):
+                positions = self.positions("enrich", name)
+                if any(positions.get(at, (-1, ""))[0] < end for at, end in self.ends(name).items()):
+                    return False
+            return bool(process.status("enrich")["waiting"] == 0)
+
+        process.await_that("enriched", enriched)
+
+    def note_conversions(self) -> None:
+        """Take what stands in conversions as written: enrich wrote it."""
+        decode = Decoder(Conversion, load_schema("conversion"), self.schemas.schema)
+        for each in self.records("conversions"):
+            self.written[each.partition, each.offset] = decode(each.value or b"").event_id
+
     def ends(self, name: str) -> dict[int, int]:
         """The end of each partition of `<prefix>.<name>`, behind the last record that can be read."""
         reader = self._reader("watch")

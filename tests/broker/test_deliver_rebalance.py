@@ -7,9 +7,10 @@ from functools import partial
 
 from tests.broker.dispatch import Dispatch, Emulated, Process, conversion, judge
 
-EVENTS = 3_000
+EVENTS = 2_000
+MORE = 400
 BATCH = 25
-LATENCY_MS = 300
+LATENCY_MS = 500
 
 
 class Forward:
@@ -60,13 +61,15 @@ def test_who_comes_and_goes_loses_and_repeats_nothing(open_dispatch: Callable[..
         forward = Forward(dispatch, "meta-us")
         with forward.watching(), dispatch.start("one") as one:
             one.await_accepted(meta, BATCH)
-            for _ in range(2):
+            for place in range(2):
                 with dispatch.start("two") as two:
                     two.await_ready()
                     two.await_that("both hold some", partial(shared, one, two))
-                    two.await_accepted(meta, meta.stats["server"] + 4 * BATCH)
+                    first = EVENTS + place * MORE
+                    dispatch.write(conversion(number) for number in range(first, first + MORE))
+                    two.await_accepted(meta, len(meta.accepted()) + 2 * BATCH)
                     two.stop()
-            left = EVENTS - int(meta.stats["server"])
+            left = len(dispatch.written) - len(meta.accepted())
             dispatch.await_settled("meta-us", processes=[one])
             one.stop()
         assert left > 0, "all was over before the second process left"
@@ -74,5 +77,5 @@ def test_who_comes_and_goes_loses_and_repeats_nothing(open_dispatch: Callable[..
         assert forward.back == []
         assert meta.deduped() == set(dispatch.written.values())
         assert meta.stats["server_repeats"] == 0
-    assert judge(dispatch).outcomes == {"delivered": EVENTS}
+    assert judge(dispatch).outcomes == {"delivered": EVENTS + 2 * MORE}
     assert dispatch.letters() == []
