@@ -1,17 +1,8 @@
-"""Transactions around the work on pairs, and what to do when one fails.
+"""Transactions around the work on pairs: what is written in one, and what is stored once it counts."""
 
-| what failed | what follows |
-|---|---|
-| a call that asks for an abort | abort, rewind to the committed offsets |
-| fenced, or the outcome unknown | another writer (taking the id over ends what was open), then rewind |
-| fenced three times in five minutes | end: two processes share an id |
-"""
-
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
-
-import structlog
 
 from consumer.clock import Clock
 from consumer.deadletter.letter import ingest_letter
@@ -19,88 +10,46 @@ from consumer.enrich.checks import Ground
 from consumer.enrich.pair import Happened, Pair
 from consumer.enrich.planned import Also, Converted, Refused
 from consumer.enrich.tally import Tally
-from consumer.errors import Fenced, Unreachable
-from consumer.kafka.errors import TransactionAborted, TransactionLost
+from consumer.kafka.errors import TransactionLost
+from consumer.kafka.lasting import LastingWriter
 from consumer.kafka.writer import TransactionalWriter
 from consumer.model import Headers, TopicPartition
-from consumer.settings import KafkaSettings
 from consumer.state.store import Checkpoint
 from consumer.telemetry.traces import span, traceparent
-
-FENCINGS_MAX = 3
-FENCINGS_WITHIN_S = 300.0
-AGAIN_TIMEOUT_S = 20.0
-"""How long one try for another writer may take: the loop must turn in between, or it seems to be stuck."""
 
 OnStep: TypeAlias = Callable[[str], None]
 """Called in the loop's thread once each step is done: `begun`, `produced`, `positions_sent`, `committed`, `stored`."""
 
 
 class Transactions:
-    """The transactional writer, replaced when it is of no more use."""
+    """Commits the work on pairs with a writer of its role's own."""
 
     def __init__(
-        self,
-        kafka: KafkaSettings,
-        transactional_id: str,
-        ground: Ground,
-        clock: Clock,
-        tally: Tally,
-        on_step: OnStep,
+        self, writer: LastingWriter, ground: Ground, clock: Clock, tally: Tally, on_step: OnStep
     ) -> None:
-        self._kafka = kafka
-        self._id = transactional_id
+        self._writer = writer
         self._ground = ground
         self._clock = clock
         self._tally = tally
         self._on_step = on_step
-        self._log = structlog.get_logger("enrich")
-        self._fencings: deque[float] = deque(maxlen=FENCINGS_MAX)
-        self._writer: TransactionalWriter | None = None
 
     def ready(self) -> bool:
         """Have a writer, or try to; False if the cluster can't be asked now. Raises Refused."""
-        if self._writer is None:
-            try:
-                self._writer = TransactionalWriter(
-                    self._kafka,
-                    self._id,
-                    batch_max_bytes=self._ground.batch_max_bytes,
-                    init_timeout_s=AGAIN_TIMEOUT_S,
-                )
-            except Unreachable as error:
-                self._log.warning("writer_unavailable", error=str(error))
-                return False
-        return True
-
-    def open(self) -> None:
-        """Take the id over, at start. Raises Unreachable, Refused."""
-        self._writer = TransactionalWriter(
-            self._kafka, self._id, batch_max_bytes=self._ground.batch_max_bytes
-        )
+        return self._writer.ready()
 
     def commit(self, pairs: Sequence[Pair], happened: Sequence[Happened], group: object) -> bool:
         """Write what happened and the changes of these pairs, and store them; False if all must be rewound.
 
         Raises Fenced if that has happened too often.
         """
-        writer = self._writer
-        if writer is None:
-            return False
-        try:
+
+        def transaction(writer: TransactionalWriter) -> None:
             with span("enrich", {"capi.role": "enrich"}, _traceparents(happened)) as made:
                 if made.is_recording():
                     made.set_attributes(_counts(pairs, happened))
                 self._commit(writer, pairs, happened, group, traceparent(made))
-        except TransactionAborted as error:
-            self._tally.aborted += 1
-            self._log.warning("transaction_aborted", error=str(error))
-            self._abort(writer)
-            return False
-        except (Fenced, TransactionLost) as error:
-            self._lost(error)
-            return False
-        return True
+
+        return self._writer.attempt(transaction)
 
     def _commit(
         self,
@@ -158,37 +107,8 @@ class Transactions:
             )
         return delivered
 
-    def _abort(self, writer: TransactionalWriter) -> None:
-        try:
-            writer.abort()
-        except (Fenced, TransactionLost) as error:
-            self._lost(error)
-
-    def _lost(self, error: Exception) -> None:
-        """Give the writer up. Raises Fenced if it was fenced too often."""
-        if isinstance(error, Fenced):
-            self._tally.fenced += 1
-            self._log.warning("fenced", error=str(error))
-            now_s = self._clock.monotonic_s()
-            self._fencings.append(now_s)
-            if len(self._fencings) == FENCINGS_MAX and now_s - self._fencings[0] < FENCINGS_WITHIN_S:
-                message = (
-                    f"{self._id} was fenced {FENCINGS_MAX} times in {FENCINGS_WITHIN_S:.0f} s: another process has the "
-                    "same instance_id; give each its own"
-                )
-                raise Fenced(message) from None
-        else:
-            self._log.warning("transaction_lost", error=str(error))
-        self.close()
-
-    def close(self) -> None:
-        """End the writer; what isn't committed never counts."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-
     def __repr__(self) -> str:
-        return f"<Transactions {self._id}: {'open' if self._writer else 'no writer'}>"
+        return f"<Transactions: {self._writer!r}>"
 
 
 def _traceparents(happened: Iterable[Happened]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ that it was committed. A group with the second record and without its offsets ha
 was, so it halts and asks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct, json
@@ -46,13 +46,21 @@ class OffsetsVanished(CapiError):
 
 
 def settle_start(
-    kafka: KafkaSettings, control_topic: str, group: str, topics: Sequence[str], start: str, now_ms: int
+    kafka: KafkaSettings,
+    control_topic: str,
+    group: str,
+    topics: Sequence[str],
+    start: str,
+    now_ms: int,
+    *,
+    whole: Collection[str] = (),
 ) -> GroupStart | None:
     """Give a group without offsets its start. Call it before subscribing; two callers at once agree.
 
     Returns the decision on record, None for a group whose offsets were committed by other means.
 
-    `start` is `earliest`, `now` or an RFC 3339 time. Raises OffsetsVanished, ConfigurationError, Unreachable, Refused.
+    `start` is `earliest`, `now` or an RFC 3339 time; those of the topics that are `whole` are read from their first
+    record on all the same. Raises OffsetsVanished, ConfigurationError, Unreachable, Refused.
     """
     reader = Reader(kafka, group, eof=True, client_id=f"{group}.start")
     try:
@@ -64,7 +72,7 @@ def settle_start(
         if not missing:
             return decided
         if decided is None and len(missing) == len(partitions):
-            decision = GroupStart(group, start, now_ms, _offsets(reader, partitions, start))
+            decision = GroupStart(group, start, now_ms, _offsets(reader, partitions, start, whole))
             _record(kafka, control_topic, decision)
             decided = recorded(reader, control_topic, group)
         if decided is None or decided.committed:
@@ -105,14 +113,20 @@ def _read(reader: Reader, topic: str, key: bytes) -> list[bytes]:
     return values
 
 
-def _offsets(reader: Reader, partitions: Sequence[TopicPartition], start: str) -> dict[str, list[int]]:
+def _offsets(
+    reader: Reader, partitions: Sequence[TopicPartition], start: str, whole: Collection[str]
+) -> dict[str, list[int]]:
+    first = [partition for partition in partitions if partition.topic in whole]
+    others = [partition for partition in partitions if partition.topic not in whole]
+    return _by_topic({**_starts(reader, first, "earliest"), **_starts(reader, others, start)})
+
+
+def _starts(reader: Reader, partitions: Sequence[TopicPartition], start: str) -> Mapping[TopicPartition, int]:
     if start == "earliest":
-        at = {partition: reader.watermarks(partition)[0] for partition in partitions}
-    elif start == "now":
-        at = {partition: reader.watermarks(partition)[1] for partition in partitions}
-    else:
-        at = reader.offsets_at(partitions, int(datetime.fromisoformat(start).timestamp() * 1000))
-    return _by_topic(at)
+        return {partition: reader.watermarks(partition)[0] for partition in partitions}
+    if start == "now":
+        return {partition: reader.watermarks(partition)[1] for partition in partitions}
+    return reader.offsets_at(partitions, int(datetime.fromisoformat(start).timestamp() * 1000))
 
 
 def _by_topic(at: Mapping[TopicPartition, int]) -> dict[str, list[int]]:

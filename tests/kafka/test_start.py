@@ -1,6 +1,6 @@
 """Where a group starts, on real Kafka: decided once, on record, and never guessed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -39,9 +39,9 @@ class Ground:
         assert writer.flush(30) == 0
         writer.close()
 
-    def settle(self, start: str = "earliest") -> GroupStart | None:
+    def settle(self, start: str = "earliest", whole: Collection[str] = ()) -> GroupStart | None:
         """Give the group its start."""
-        return settle_start(self.kafka, self.control, self.group, self.topics, start, NOW_MS)
+        return settle_start(self.kafka, self.control, self.group, self.topics, start, NOW_MS, whole=whole)
 
     def committed(self) -> list[int]:
         """The group's position in each partition that has one."""
@@ -70,6 +70,13 @@ class Ground:
 def ground(kafka: KafkaSettings, make_topic: MakeTopic, prefix: str) -> Ground:
     """A group that has not started yet."""
     return Ground(kafka, make_topic, prefix)
+
+
+@pytest.mark.parametrize(("start", "offset"), [("now", 5), ("2026-11-24T12:00:02Z", 2)])
+def test_a_topic_that_is_whole_is_read_from_its_first_record(ground: Ground, start: str, offset: int) -> None:
+    """Whoever wrote it has obeyed the start already; the other topic obeys it now."""
+    ground.settle(start, whole=[ground.topics[0]])
+    assert ground.committed() == [0, 0, offset, offset]
 
 
 @pytest.mark.parametrize(
