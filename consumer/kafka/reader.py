@@ -81,6 +81,7 @@ class Reader:
         self._refused: KafkaError | None = None
         self._problem: CapiError | None = None
         self._raised: BaseException | None = None
+        self._waited = False
         self._closing = False
         self._committing: tuple[dict[TopicPartition, int], OnCommitted] | None = None
         self._subscription: _Subscription | None = None
@@ -188,6 +189,10 @@ class Reader:
 
     def _reopen(self) -> None:
         """With the consumer protocol a predecessor's session must end first; its client id is dead till then."""
+        if not self._waited:
+            self._waited = True
+            instance = self._config.get("group.instance.id")
+            clients.LOG.warning("%s: %s waits until its predecessor's session is over", self._group, instance)
         self._consumer.close()
         time.sleep(REOPEN_WAIT_S)
         self._committing = None
