@@ -64,7 +64,7 @@ def _groups(settings: "Settings") -> dict[str, list[str]]:
     topics, prefix = topics_of(settings), named.prefix
     ours = {f"{prefix}.deliver.{each.name}": [topics.conversions] for each in settings.destinations}
     rekey = {} if named.orders_keyed_by_checkout else {f"{prefix}.rekey": [named.orders]}
-    return {**rekey, f"{prefix}.enrich": [topics.orders, topics.checkouts], **ours}
+    return {**rekey, f"{prefix}.enrich": list(topics.inputs), **ours}
 
 
 def _print(places: "list[Place]", output: Output) -> None:

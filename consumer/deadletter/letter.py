@@ -31,6 +31,7 @@ REASONS: Mapping[str, Fault] = {
     "future_time": "shop",
     "too_large": "shop",
     "unmapped": "operator",
+    "misdirected": "operator",
     "incomplete": "shop",
     "rejected": "platform",
     "expired": "platform",

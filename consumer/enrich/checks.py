@@ -13,10 +13,16 @@ class Topics(Struct, frozen=True):
 
     orders: str
     checkouts: str
+    replay: str
     state: str
     conversions: str
     letters: str
     control: str
+
+    @property
+    def inputs(self) -> tuple[str, str, str]:
+        """What enrich reads; equally many partitions, that one of each goes to the same process."""
+        return self.orders, self.checkouts, self.replay
 
 
 class Ground(Struct, frozen=True):
@@ -38,6 +44,7 @@ def topics_of(settings: Settings) -> Topics:
     return Topics(
         orders=named.orders if named.orders_keyed_by_checkout else named.orders_by_checkout,
         checkouts=named.checkouts,
+        replay=f"{prefix}.ingest-replay",
         state=f"{prefix}.state",
         conversions=f"{prefix}.conversions",
         letters=f"{prefix}.dlq.ingest",
@@ -48,19 +55,10 @@ def topics_of(settings: Settings) -> Topics:
 def check(settings: Settings) -> Ground:
     """Look at the cluster. Raises ConfigurationError, Unreachable, Refused."""
     topics = topics_of(settings)
-    wanted = [
-        topics.orders,
-        topics.checkouts,
-        topics.state,
-        topics.conversions,
-        topics.letters,
-        topics.control,
-    ]
+    wanted = [*topics.inputs, topics.state, topics.conversions, topics.letters, topics.control]
     cluster = limits.ask(settings.kafka, wanted)
     found = cluster.topics
-    limits.check_equal(
-        {name: found[name].partitions for name in (topics.orders, topics.checkouts, topics.state)}
-    )
+    limits.check_equal({name: found[name].partitions for name in (*topics.inputs, topics.state)})
     _kept(topics.state, found[topics.state].retention_ms, settings)
     written = [found[name].max_message_bytes for name in (topics.state, topics.conversions, topics.letters)]
     return Ground(

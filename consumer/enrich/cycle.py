@@ -62,7 +62,7 @@ class Cycle:
     def join(self) -> None:
         """Join the group."""
         self._reader.subscribe(
-            [self._ground.topics.orders, self._ground.topics.checkouts],
+            self._ground.topics.inputs,
             on_assigned=self._assigned,
             on_revoked=self._revoked,
             on_lost=self._revoked,

@@ -18,12 +18,17 @@ Read: TypeAlias = Callable[[Record], DecodedHead | Checkout | None]
 """Decodes what a plan must know of a record; None if that is only that something is gone. Raises RecordError, or
 SchemaUnavailable if it can't be asked now."""
 
+Original: TypeAlias = Callable[[Record], Record | RecordError]
+"""The record that a record of a replay stands for, or why that can't be told."""
+
 
 class Intake:
     """One input partition: what was read and not yet planned, and how far the group's position may go."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, original: Original | None = None) -> None:
+        """`original` tells what a record of a replay stood for; without it a record stands for itself."""
         self._read = read
+        self._original = original
         self._records: deque[Record] = deque()
         self._front: Arrival | None = None
         self._front_ms = 0
@@ -63,12 +68,14 @@ class Intake:
         if not self._records:
             return None
         if self._front is None:
-            record = self._records[0]
-            told = self._tell(record)
-            self._front = Arrival(record, told)
-            known_ms = _event_ms(told)
-            self._front_ms = known_ms if 0 < known_ms <= now_ms else record.timestamp_ms
+            front = self._front = self._arrival(self._records[0])
+            known_ms = _event_ms(front.told)
+            self._front_ms = known_ms if 0 < known_ms <= now_ms else front.record.timestamp_ms
         return self._front_ms
+
+    def _arrival(self, record: Record) -> Arrival:
+        told = record if self._original is None else self._original(record)
+        return Arrival(record, told) if isinstance(told, RecordError) else Arrival(told, self._tell(told))
 
     def _tell(self, record: Record) -> Told:
         if record.value is None:

@@ -70,17 +70,17 @@ class EnrichLoop:
         self._beat_s = self._clock.monotonic_s()
 
     def _settle(self, ground: Ground) -> None:
-        """Orders that rekey writes begin where it began, so they are read from the first one on."""
+        """What we write ourselves is read from the first record on: orders begin where rekey began."""
         topics = ground.topics
-        rekeyed = () if self._settings.topics.orders_keyed_by_checkout else (topics.orders,)
+        ours = {topics.replay} if self._settings.topics.orders_keyed_by_checkout else {topics.orders, topics.replay}
         settle_start(
             self._settings.kafka,
             topics.control,
             self._group,
-            (topics.orders, topics.checkouts),
+            topics.inputs,
             self._settings.start,
             self._clock.now_ms(),
-            whole=rekeyed,
+            whole=ours,
         )
 
     def _run(self, stop: threading.Event, ground: Ground, folder: StateFolder) -> None:

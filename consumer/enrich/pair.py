@@ -9,6 +9,7 @@ from consumer.enrich.intake import Intake, next_of
 from consumer.enrich.memory import WAITING, Memory
 from consumer.enrich.plan import plan, plan_time
 from consumer.enrich.planned import Planned
+from consumer.enrich.replay import as_original
 from consumer.enrich.rules import Rules
 from consumer.errors import SchemaUnavailable
 from consumer.ingest.mapping import DecodedHead
@@ -51,10 +52,19 @@ class Happened(Struct, frozen=True, gc=False):
 
 
 class Pair:
-    """Partition n of orders and of checkouts, with their common state. Inactive until its store is restored."""
+    """Partition n of orders and of checkouts, with their common state. Inactive until its store is restored.
+
+    Partition n of the replay is read before both: what comes again is late already.
+    """
 
     def __init__(
-        self, orders: TopicPartition, checkouts: TopicPartition, store: Store, reads: Reads, rules: Rules
+        self,
+        orders: TopicPartition,
+        checkouts: TopicPartition,
+        replay: TopicPartition,
+        store: Store,
+        reads: Reads,
+        rules: Rules,
     ) -> None:
         self.number = orders.partition
         self.store = store
@@ -63,9 +73,14 @@ class Pair:
         self.intakes: Mapping[TopicPartition, Intake] = {
             orders: Intake(reads.order_head),
             checkouts: Intake(reads.checkout),
+            replay: Intake(
+                self._read_again, lambda record: as_original(record, {orders.topic, checkouts.topic})
+            ),
         }
+        self._orders_topic = orders.topic
         self._orders = self.intakes[orders]
         self._checkouts = self.intakes[checkouts]
+        self._replay = self.intakes[replay]
         self._sent: dict[TopicPartition, int] = {}
         self._reads = reads
         self._rules = rules
@@ -113,12 +128,19 @@ class Pair:
     def _next(self, memory: Memory, now_ms: int, now_s: float) -> Intake | None:
         if now_s < self._blocked_until_s:
             return None
+        room = memory.waiting < self._room
         try:
-            return next_of(self._orders, self._checkouts, now_ms, room=memory.waiting < self._room)
+            if room and self._replay.front_ms(now_ms) is not None:
+                return self._replay
+            return next_of(self._orders, self._checkouts, now_ms, room=room)
         except SchemaUnavailable as error:
             self._blocked_until_s = now_s + SCHEMA_RETRY_S
             self.unavailable = error
             return None
+
+    def _read_again(self, record: Record) -> DecodedHead | Checkout | None:
+        is_order = record.topic == self._orders_topic
+        return self._reads.order_head(record) if is_order else self._reads.checkout(record)
 
     def _advance(self, memory: Memory, now_s: float) -> None:
         orders_ended, checkouts_ended = self._orders.ended, self._checkouts.ended

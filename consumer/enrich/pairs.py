@@ -92,9 +92,13 @@ class Pairs:
             raise OffsetsVanished(self._group, missing)
         return {at: committed[at].offset for at in wanted}
 
-    def _sisters(self, number: int) -> tuple[TopicPartition, TopicPartition]:
+    def _sisters(self, number: int) -> tuple[TopicPartition, TopicPartition, TopicPartition]:
         topics = self._ground.topics
-        return TopicPartition(topics.orders, number), TopicPartition(topics.checkouts, number)
+        return (
+            TopicPartition(topics.orders, number),
+            TopicPartition(topics.checkouts, number),
+            TopicPartition(topics.replay, number),
+        )
 
     def _open(self, number: int) -> Store:
         store = self._idle_stores.pop(number, None) or self._folder.store(number)

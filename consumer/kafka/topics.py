@@ -112,7 +112,8 @@ def specs(settings: Settings, partitions: int, *, shop: bool = False) -> list[To
         "segment.bytes": str(64 * 1024 * 1024),
         "segment.ms": str(6 * HOUR_MS),
     }
-    letters = {**_kept(14), **appended, "max.message.bytes": str(LETTER_MAX_BYTES)}
+    large = {"max.message.bytes": str(LETTER_MAX_BYTES)}
+    letters = {**_kept(14), **appended, **large}
     platforms = sorted({destination.platform for destination in settings.destinations})
     # By the broker's clock: a backlog of older orders would be deleted before it was read.
     by_checkout = {**_kept(1), **appended, "max.message.bytes": str(LETTER_MAX_BYTES)}
@@ -120,6 +121,7 @@ def specs(settings: Settings, partitions: int, *, shop: bool = False) -> list[To
     ours = [
         *(TopicSpec(name, partitions, by_checkout) for name in rekeyed),
         TopicSpec(f"{prefix}.state", partitions, state),
+        TopicSpec(f"{prefix}.ingest-replay", partitions, {**_kept(7), **large}),
         TopicSpec(f"{prefix}.conversions", partitions, _kept(30)),
         TopicSpec(f"{prefix}.receipts", partitions, _kept(30), grows=True),
         TopicSpec(f"{prefix}.control", 1, {"cleanup.policy": "compact"}),

@@ -11,7 +11,7 @@ from consumer.clock import SystemClock
 from consumer.codec import Encoder, load_schema
 from consumer.emulators.shop import Topic
 from consumer.enrich.pair import Happened, Pair, Reads
-from consumer.enrich.planned import Converted
+from consumer.enrich.planned import Also, Converted
 from consumer.enrich.rules import Encode, Rules, rules_of
 from consumer.ingest import Ingest
 from consumer.kafka.registry import SchemaStore
@@ -34,7 +34,10 @@ class Turn(Struct, frozen=True):
     @property
     def converted(self) -> Iterator[Converted]:
         """The conversions among what happened."""
-        return (each.planned for each in self.happened if isinstance(each.planned, Converted))
+        for each in self.happened:
+            match each.planned:
+                case Converted() as converted | Also(converted):
+                    yield converted
 
 
 class Planner:
@@ -69,6 +72,7 @@ class Planner:
             sisters = (
                 TopicPartition(self._topics.orders, number),
                 TopicPartition(self._topics.checkouts, number),
+                TopicPartition(f"{self._topics.prefix}.ingest-replay", number),
             )
             store = Store(self._folder / f"{number:04d}")
             pair = self._pairs[number] = Pair(*sisters, store, self._reads, self._rules)

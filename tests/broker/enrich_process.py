@@ -11,9 +11,10 @@ from pathlib import Path
 
 from consumer.codec import Encoder, load_schema
 from consumer.enrich.loop import EnrichLoop
-from consumer.enrich.planned import Converted, Planned, Waits
+from consumer.enrich.planned import Also, Converted, Planned, Waits
 from consumer.enrich.tally import Tally
 from consumer.ingest import Ingest
+from consumer.ingest.decode import mappings_of
 from consumer.kafka.registry import SchemaStore
 from consumer.model import Conversion, Record
 from consumer.settings import load
@@ -40,7 +41,7 @@ def _ended(happened: Iterable[tuple[Record | None, Planned]]) -> Iterator[str]:
         if isinstance(planned, Converted):
             of = planned.conversion
             yield f"{of.origin_topic}:{of.origin_partition}:{of.origin_offset}\n"
-        elif record is not None and not isinstance(planned, Waits):
+        elif record is not None and not isinstance(planned, Waits | Also):
             yield f"{record.origin}\n"
 
 
@@ -54,7 +55,7 @@ def main(settings_file: str, folder: str) -> int:
     encode: Encoder[Conversion] = Encoder(schema, store.register(subject, schema))
     loop = EnrichLoop(
         settings,
-        Ingest(store.schema),
+        Ingest(store.schema, mappings_of(settings.mapping)),
         encode,
         tally=Noting(Path(folder) / "endings"),
         on_step=stepping(Path(folder)),

@@ -189,6 +189,10 @@ class ShopFloor:
             specs(self.settings, self.partitions, shop=True), replication_factor
         )
 
+    def map_by(self, mapping: Path) -> None:
+        """Read the shop's records by this mapping from now on."""
+        self._values["mapping"] = str(mapping)
+
     def settings_of(self, instance_id: str) -> tuple[Settings, Path]:
         """The settings of one instance, and the file that holds them."""
         state = {"dir": str(self.folder / instance_id / "state"), **self._values.get("state", {})}
@@ -253,11 +257,10 @@ class ShopFloor:
 
     @property
     def inputs(self) -> list[TopicPartition]:
-        """Partitions of both inputs of enrich."""
-        topics = topics_of(self.settings)
+        """Partitions of all that enrich reads."""
         return [
             TopicPartition(topic, number)
-            for topic in (topics.orders, topics.checkouts)
+            for topic in topics_of(self.settings).inputs
             for number in range(self.partitions)
         ]
 

@@ -35,6 +35,7 @@ def test_every_topic_of_the_design_is_wanted_once() -> None:
     wanted = settings("127.0.0.1:1", "capi")
     ours = [
         "capi.state",
+        "capi.ingest-replay",
         "capi.conversions",
         "capi.receipts",
         "capi.control",
