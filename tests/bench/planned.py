@@ -36,8 +36,10 @@ class Turn(Struct, frozen=True):
         """The conversions among what happened."""
         for each in self.happened:
             match each.planned:
-                case Converted() as converted | Also(converted):
+                case (Converted() as converted) | Also(converted):
                     yield converted
+                case _:
+                    pass
 
 
 class Planner:
