@@ -39,7 +39,21 @@ STEP_EVENTS: Mapping[str, EventName] = {
 
 def purchase_id(head: OrderHead) -> str:
     """The event id that the shop's pixel uses for this purchase."""
-    return head.event_id or f"purchase:{head.order_id}"
+    return purchase_ids(head)[0]
+
+
+def by_rule(order_id: str) -> str:
+    """The event id of an order's purchase, by the rule that the shop's pixel can follow."""
+    return f"purchase:{order_id}"
+
+
+def purchase_ids(head: OrderHead) -> tuple[str, ...]:
+    """The ids under which an order's purchase is claimed: its event id, and the one by the rule if that is another.
+
+    So an order that is told under a second id is still known.
+    """
+    ruled = by_rule(head.order_id)
+    return (head.event_id, ruled) if head.event_id not in {"", ruled} else (ruled,)
 
 
 def step_id(step: Checkout, name: EventName) -> str:

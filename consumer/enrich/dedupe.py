@@ -16,14 +16,20 @@ _INITIAL = {
 }
 
 
+SHARED_ID, SECOND_ID, OWN_ID = "shared_id", "second_id", "own_id"
+"""What is odd about an event id: several orders or checkouts have it, of which a platform keeps the first; it is the
+second one of an order that is known; or it isn't by the rule, so that the pixel must send the shop's own, too."""
+
+
 class Claim(Struct, frozen=True, array_like=True, gc=False):
-    """Who had the event id first: where that record stands, what it was worth, and all that it told."""
+    """Who had the event id first: where that record stands, what it was worth, all that it told, and of whom."""
 
     topic: str
     partition: int
     offset: int
     worth: bytes
     told: bytes = b""
+    subject: bytes = b""
 
     def of(self, origin: Origin) -> bool:
         """This very record made the claim."""
@@ -35,6 +41,18 @@ class Claim(Struct, frozen=True, array_like=True, gc=False):
 def claim_id(name: EventName, event_id: str) -> str:
     """Names an event in state: shops may use one id for events of different names."""
     return _INITIAL[name] + event_id
+
+
+def subject_of(subject_id: str) -> bytes:
+    """Digest of the id of an order or a checkout."""
+    return _digest(subject_id)
+
+
+def odd(claim: Claim, subject_id: str, *, is_second: bool) -> str:
+    """What is odd about an event id that is claimed; `is_second` if the claim is under the subject's other id."""
+    if claim.subject != subject_of(subject_id):
+        return SHARED_ID
+    return SECOND_ID if is_second else ""
 
 
 def again(claim: Claim, origin: Origin, worth: bytes) -> Ending:

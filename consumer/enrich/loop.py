@@ -145,6 +145,7 @@ class EnrichLoop:
             "restore_left": self.tally.restore_left,
             "restore_eta_s": None if eta_s is None else round(eta_s, 1),
             "waiting": self.tally.waiting,
+            "odd_event_ids": dict(self.tally.odd_id_examples),
             "lag": dict(self.tally.lag),
             "last_commit_ms": self.tally.last_commit_ms,
         }

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from consumer.enrich.context import Context, keep, merge
-from consumer.enrich.conversion import STEP_EVENTS, own_part, purchase_id, step_event, step_id
-from consumer.enrich.dedupe import Claim, again, claim_id, told_by, worth_of
+from consumer.enrich.conversion import STEP_EVENTS, own_part, purchase_ids, step_event, step_id
+from consumer.enrich.dedupe import Claim, again, claim_id, odd, subject_of, told_by, worth_of
 from consumer.enrich.gate import gate
 from consumer.enrich.join import TOO_LARGE, admit, converted, release_completed, release_passed, release_read
 from consumer.enrich.memory import Memory, Waiting
@@ -25,7 +25,7 @@ from consumer.enrich.refunds import claim_refunds, is_cancelled, refunds
 from consumer.enrich.rules import FUTURE_MAX_MS, Rules
 from consumer.errors import RecordError
 from consumer.ingest.mapping import DecodedHead
-from consumer.model import Checkout, CheckoutStep, Ending, EventName, Order, Origin, Record
+from consumer.model import Checkout, CheckoutStep, Ending, EventName, Order, OrderHead, Origin, Record
 from consumer.money import exponent
 
 Told: TypeAlias = DecodedHead | Checkout | RecordError | None
@@ -81,10 +81,10 @@ def _order(
     refusal = gate(head, stream_ms, now_ms, rules)
     if isinstance(refusal, Refused):
         return [refusal]
-    claim = memory.claim(claim_id(EventName.PURCHASE, purchase_id(head))) if refusal is None else None
-    if claim is not None and claim.of(record.origin):
+    known = _known(head, memory) if refusal is None else None
+    if known is not None and known.claim.of(record.origin):
         return [Repeated(Ending.REREAD)]
-    if claim is not None and claim.told == told_by(head):
+    if known is not None and not known.odd and known.claim.told == told_by(head):
         return [Repeated(Ending.DUPLICATE)]
     try:
         if refusal is not None and not _gives_back(record, decoded, reads, rules):
@@ -92,7 +92,21 @@ def _order(
         order = own_part(reads.order(record, decoded))
     except RecordError as error:
         return [Refused(error.reason, str(error))]
-    return _paid(order, refusal, claim, record.origin, memory, now_ms, rules)
+    return _paid(order, refusal, known, record.origin, memory, now_ms, rules)
+
+
+class _Known(Struct, frozen=True):
+    claim: Claim
+    odd: str
+
+
+def _known(head: OrderHead, memory: Memory) -> _Known | None:
+    """Who told of the order's purchase before, under any of its ids."""
+    for place, event_id in enumerate(purchase_ids(head)):
+        claim = memory.claim(claim_id(EventName.PURCHASE, event_id))
+        if claim is not None:
+            return _Known(claim, odd(claim, head.order_id, is_second=place > 0))
+    return None
 
 
 def _gives_back(record: Record, decoded: DecodedHead, reads: ReadsOrders, rules: Rules) -> bool:
@@ -104,7 +118,7 @@ def _gives_back(record: Record, decoded: DecodedHead, reads: ReadsOrders, rules:
 def _paid(
     order: Order,
     refusal: Filtered | None,
-    claim: Claim | None,
+    before: _Known | None,
     origin: Origin,
     memory: Memory,
     now_ms: int,
@@ -113,7 +127,7 @@ def _paid(
     """The purchase, unless it is known or doesn't count any more, and each refund that is new."""
     head, stream_ms = order.head, memory.time.of("orders")
     worth = worth_of(head.currency, head.grand_total_minor, order.items)
-    known = refusal if claim is None else Repeated(again(claim, origin, worth))
+    known = refusal if before is None else Repeated(again(before.claim, origin, worth), before.odd)
     given_back = refunds(order, origin, memory, now_ms, rules)
     if known is not None and not given_back.due:
         return [first_of([known, *given_back.others])]
@@ -124,8 +138,9 @@ def _paid(
         return planned
     if known is None:
         expiry_ms = max(stream_ms, head.paid_at_ms) + rules.dedupe_window_ms
-        event = claim_id(EventName.PURCHASE, purchase_id(head))
-        memory.put_claim(event, _claim(origin, worth, told_by(head)), expiry_ms)
+        claim = _claim(origin, worth, told_by(head), head.order_id)
+        for event_id in purchase_ids(head):
+            memory.put_claim(claim_id(EventName.PURCHASE, event_id), claim, expiry_ms)
     claim_refunds(order, given_back.due, origin, memory, rules)
     return planned
 
@@ -160,14 +175,14 @@ def _step_event(
     worth = worth_of(step.money.currency, step.money.grand_total_minor, step.items)
     claim = memory.claim(event)
     if claim is not None:
-        return Repeated(again(claim, origin, worth))
+        return Repeated(again(claim, origin, worth), odd(claim, step.checkout_id, is_second=False))
     planned = converted(step_event(step, name, context, origin, now_ms, rules), rules)
     if planned is None:
         return Refused("too_large", "the conversion is larger than its topic takes")
     expiry_ms = max(memory.time.of("checkouts"), step.updated_at_ms) + rules.dedupe_window_ms
-    memory.put_claim(event, _claim(origin, worth, b""), expiry_ms)
+    memory.put_claim(event, _claim(origin, worth, b"", step.checkout_id), expiry_ms)
     return planned
 
 
-def _claim(origin: Origin, worth: bytes, told: bytes) -> Claim:
-    return Claim(origin.topic, origin.partition, origin.offset, worth, told)
+def _claim(origin: Origin, worth: bytes, told: bytes, subject_id: str) -> Claim:
+    return Claim(origin.topic, origin.partition, origin.offset, worth, told, subject_of(subject_id))

@@ -27,9 +27,13 @@ class Waits(Struct, frozen=True, gc=False):
 
 
 class Repeated(Struct, frozen=True, gc=False):
-    """The event is known already: a duplicate, a conflict or a reread."""
+    """The event is known already: a duplicate, a conflict or a reread.
+
+    `odd` says what is odd about its id, in `dedupe`'s words; empty if nothing is.
+    """
 
     ending: Ending
+    odd: str = ""
 
 
 class Filtered(Struct, frozen=True, gc=False):
@@ -65,7 +69,7 @@ def ending_of(planned: Planned) -> tuple[Ending, str] | None:
             found = Ending.CONVERSION, ""
         case Waits() | Also():
             found = None
-        case Repeated(ending):
+        case Repeated(ending, _):
             found = ending, ""
         case Filtered(reason):
             found = Ending.FILTERED, reason

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from consumer.enrich.dedupe import Claim, again, claim_id, worth_of
+from consumer.enrich.dedupe import Claim, again, claim_id, subject_of, worth_of
 from consumer.enrich.memory import Memory
 from consumer.enrich.planned import Filtered, Planned, Repeated
 from consumer.enrich.rules import FUTURE_MAX_MS, Rules
@@ -104,7 +104,13 @@ def claim_refunds(
 ) -> None:
     """Remember that these were told."""
     for refund in due:
-        told = Claim(origin.topic, origin.partition, origin.offset, _worth(order, refund))
+        told = Claim(
+            origin.topic,
+            origin.partition,
+            origin.offset,
+            _worth(order, refund),
+            subject=subject_of(order.head.order_id),
+        )
         expiry_ms = max(memory.time.of("orders"), refund.at_ms) + rules.dedupe_window_ms
         memory.put_claim(_claim_id(order.head, refund), told, expiry_ms)
 

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from consumer.enrich.planned import Also, Converted, Filtered, Planned, Refused, ending_of
-from consumer.model import Conversion, Record
+from consumer.enrich.conversion import by_rule
+from consumer.enrich.dedupe import OWN_ID
+from consumer.enrich.planned import Also, Converted, Filtered, Planned, Refused, Repeated, ending_of
+from consumer.model import Conversion, EventName, Origin, Record
 
 
 class TallySnapshot(Struct, frozen=True):
@@ -17,6 +19,8 @@ class TallySnapshot(Struct, frozen=True):
     filtered: dict[str, int]
     letters: dict[str, int]
     conversions: dict[str, int]
+    odd_ids: dict[str, int]
+    odd_id_examples: dict[str, str]
     order_only: int
     transactions: int
     aborted: int
@@ -33,7 +37,8 @@ class TallySnapshot(Struct, frozen=True):
 class Tally:
     """Counters of one loop: written by its thread, read by any.
 
-    `endings` is by input topic and ending; an order that waits is read, and has no ending yet.
+    `endings` is by input topic and ending; an order that waits is read, and has no ending yet. `odd_ids` counts event
+    ids by what is odd about them, with the place of the last such record.
     """
 
     def __init__(self) -> None:
@@ -42,6 +47,8 @@ class Tally:
         self.filtered: Counter[str] = Counter()
         self.letters: Counter[str] = Counter()
         self.conversions: Counter[str] = Counter()
+        self.odd_ids: Counter[str] = Counter()
+        self.odd_id_examples: dict[str, str] = {}
         self.order_only = 0
         self.transactions = 0
         self.aborted = 0
@@ -66,20 +73,34 @@ class Tally:
             if found is None:
                 continue
             ending, reason = found
-            match planned:
-                case Converted(conversion):
-                    self.endings[conversion.origin_topic, ending.value] += 1
-                    self._convert(conversion)
-                    continue
-                case Filtered():
-                    self.filtered[reason] += 1
-                case Refused():
-                    self.letters[reason] += 1
-                case _:
-                    pass
+            if isinstance(planned, Converted):
+                topic = planned.conversion.origin_topic
             self.endings[topic, ending.value] += 1
+            self._count_kind(record, planned, reason)
+
+    def _count_kind(self, record: Record | None, planned: Planned, reason: str) -> None:
+        match planned:
+            case Converted(conversion):
+                self._convert(conversion)
+            case Repeated(_, odd) if odd and record is not None:
+                self._odd(odd, record.origin)
+            case Filtered():
+                self.filtered[reason] += 1
+            case Refused():
+                self.letters[reason] += 1
+            case _:
+                pass
+
+    def _odd(self, kind: str, origin: Origin) -> None:
+        self.odd_ids[kind] += 1
+        self.odd_id_examples[kind] = str(origin)
 
     def _convert(self, conversion: Conversion) -> None:
+        if conversion.event_name == EventName.PURCHASE and conversion.event_id != by_rule(
+            conversion.order_id
+        ):
+            origin = Origin(conversion.origin_topic, conversion.origin_partition, conversion.origin_offset)
+            self._odd(OWN_ID, origin)
         self.conversions[conversion.event_name] += 1
         self.order_only += conversion.order_only
 
@@ -91,6 +112,8 @@ class Tally:
             filtered=dict(self.filtered),
             letters=dict(self.letters),
             conversions=dict(self.conversions),
+            odd_ids=dict(self.odd_ids),
+            odd_id_examples=dict(self.odd_id_examples),
             order_only=self.order_only,
             transactions=self.transactions,
             aborted=self.aborted,

@@ -35,6 +35,12 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "capi_duplicates_total", "counter", ("kind",), "Records seen before: duplicate, conflict or reread."
     ),
+    Metric(
+        "capi_odd_event_ids_total",
+        "counter",
+        ("kind",),
+        "Event ids to look at: shared_id (of several orders), second_id (of one order), own_id (not by the rule).",
+    ),
     Metric("capi_waiting_orders", "gauge", (), "Orders that wait for their checkout."),
     Metric("capi_state_expired_total", "counter", (), "Entries of state whose time was over."),
     Metric("capi_restore_left_records", "gauge", (), "Records of the changelog still to be read back."),

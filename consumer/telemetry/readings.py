@@ -60,6 +60,7 @@ def _enrich(prefix: str, at: TallySnapshot, now_ms: int) -> _Found:
         count = sum(some for (_, ending), some in at.endings.items() if ending == kind)
         yield "capi_duplicates_total", (kind,), count
     yield from _by("capi_filtered_total", at.filtered)
+    yield from _by("capi_odd_event_ids_total", at.odd_ids)
     yield from _by("capi_conversions_total", at.conversions)
     yield from _letters(f"{prefix}.dlq.ingest", at.letters, faults=("shop", "ours"))
     yield "capi_order_only_total", (), at.order_only

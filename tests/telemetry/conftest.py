@@ -26,6 +26,8 @@ def enrich() -> TallySnapshot:
         filtered={"unpaid": 2},
         letters={"undecodable": 1},
         conversions={"purchase": 4},
+        odd_ids={"shared_id": 2},
+        odd_id_examples={"shared_id": "orders:0:7"},
         order_only=1,
         transactions=7,
         aborted=2,
