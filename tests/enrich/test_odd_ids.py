@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from consumer.enrich.dedupe import OWN_ID, SECOND_ID, SHARED_ID
+from consumer.enrich.plan import Arrival
 from consumer.enrich.planned import Planned, Repeated
 from consumer.enrich.tally import Tally
 from consumer.model import Conversion, Ending
-from tests.enrich.conftest import Arrival, Shop
+from tests.enrich.conftest import Shop
 
 Told = Callable[[list[Planned]], list[Conversion]]
 
