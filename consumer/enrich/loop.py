@@ -72,7 +72,11 @@ class EnrichLoop:
     def _settle(self, ground: Ground) -> None:
         """What we write ourselves is read from the first record on: orders begin where rekey began."""
         topics = ground.topics
-        ours = {topics.replay} if self._settings.topics.orders_keyed_by_checkout else {topics.orders, topics.replay}
+        ours = (
+            {topics.replay}
+            if self._settings.topics.orders_keyed_by_checkout
+            else {topics.orders, topics.replay}
+        )
         settle_start(
             self._settings.kafka,
             topics.control,
