@@ -19,7 +19,7 @@ from consumer.deliver.loop import DestinationLoop
 from consumer.deliver.senders import Senders
 from consumer.enrich.loop import EnrichLoop
 from consumer.errors import CapiError, ConfigurationError
-from consumer.ingest import Ingest
+from consumer.ingest.checked import checked_ingest
 from consumer.kafka.clients import check_config
 from consumer.kafka.registry import SchemaStore
 from consumer.model import Conversion, Receipt
@@ -112,11 +112,15 @@ class App:
         schema = load_schema("conversion")
         schema_id = store.register(f"{self._settings.topics.prefix}.conversions-value", schema)
         encode: Encoder[Conversion] = Encoder(schema, schema_id)
-        loop = self.enrich = EnrichLoop(self._settings, Ingest(store.schema), encode, self._clock)
+        loop = self.enrich = EnrichLoop(
+            self._settings, checked_ingest(self._settings, store), encode, self._clock
+        )
         self._threads.append(self._thread("enrich", loop.run))
 
     def _build_rekey(self, store: SchemaStore) -> None:
-        loop = self.rekey = RekeyLoop(self._settings, Ingest(store.schema).order_head, self._clock)
+        loop = self.rekey = RekeyLoop(
+            self._settings, checked_ingest(self._settings, store).order_head, self._clock
+        )
         self._threads.append(self._thread("rekey", loop.run))
 
     def _build_deliver(self, store: SchemaStore) -> None:

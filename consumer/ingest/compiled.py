@@ -38,12 +38,14 @@ Fields: TypeAlias = Callable[[Decoded, str, int | None], tuple[tuple[Any, ...], 
 class Compiled(Struct, frozen=True):
     """Readers of the record's parts, and what makes our fields of each.
 
-    In one piece there is one reader, for both parts; then `told` gives all that the second part reads, to compare.
+    In one piece there is one reader, for both parts; then `told` gives all that the last part reads, to compare.
+    `peeked` makes the one field of the last part that was asked for.
     """
 
     readers: tuple[Reader, ...]
     fields: tuple[Fields, ...]
     told: Callable[[Decoded], tuple[Any, ...]]
+    peeked: Fields
     is_deleted: Callable[[Decoded], bool]
 
 
@@ -108,7 +110,13 @@ _FUNCTIONS: tuple[Callable[..., Any], ...] = (
 
 
 def compile_side(
-    side: Side, writer: Schema, wanted: Mapping[str, Target], makers: Mapping[str, Maker], head: int = 0
+    side: Side,
+    writer: Schema,
+    wanted: Mapping[str, Target],
+    makers: Mapping[str, Maker],
+    *,
+    head: int = 0,
+    peek: str = "",
 ) -> Compiled:
     """The mapping of one kind for one writer's schema; the first `head` targets are a part of their own.
 
@@ -125,12 +133,14 @@ def compile_side(
     if cuts:
         reach.divide(*cuts)
     functions = [source.function([wanted[name] for name in part]) for part in parts]
+    peeked = source.function([wanted[peek]] if peek else [])
     told, is_deleted = source.told([wanted[name] for name in parts[-1]]), source.is_deleted()
     scope = source.compiled()
     return Compiled(
         readers=tuple(_readers(writer, reach, cuts)),
         fields=tuple(scope[name] for name in functions),
         told=scope[told],
+        peeked=scope[peeked],
         is_deleted=scope[is_deleted],
     )
 

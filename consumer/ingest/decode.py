@@ -98,12 +98,9 @@ def check_mapping(mappings: Mappings, kind: str, schema_json: str, where: str) -
     if side is None:
         return
     try:
+        wanted = targets(references()[kind])
         compile_side(
-            side,
-            parse_schema(schema_json),
-            targets(references()[kind]),
-            MAKERS,
-            len(HEAD) if kind == "order" else 0,
+            side, parse_schema(schema_json), wanted, MAKERS, head=len(HEAD) if kind == "order" else 0
         )
     except Undecodable as error:
         raise ConfigurationError(f"{where}: {error}") from None

@@ -1,6 +1,6 @@
 """Orders and checkouts of a shop's own schema, by its mapping: the same nouns as the reference mapping makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ import msgspec
 from consumer.avro import Mismatch, NullField, Schema
 from consumer.codec import check_end, read
 from consumer.errors import Undecodable, Unmappable
-from consumer.ingest.compiled import compile_side
+from consumer.ingest.compiled import Fields, compile_side
 from consumer.ingest.mapping import (
     HEAD,
     MAKERS,
@@ -47,7 +47,9 @@ class MappedOrderReader:
     def __init__(self, schema_id: int, writer: Schema, reference: Schema, side: Side) -> None:
         self._schema_id = schema_id
         try:
-            self._compiled = compile_side(side, writer, targets(reference), MAKERS, len(HEAD))
+            self._compiled = compile_side(
+                side, writer, targets(reference), MAKERS, head=len(HEAD), peek="refunds"
+            )
         except Mismatch as error:
             raise unmappable(schema_id, error) from None
         self._in_parts = len(self._compiled.readers) > 1
@@ -73,19 +75,25 @@ class MappedOrderReader:
         decoded = decoded or self.head(value)
         if decoded is None:
             raise Undecodable("the record only says that its order is gone")
-        head, at, held = decoded
-        if self._in_parts:
-            values, end = read(self._compiled.readers[1], value, self._schema_id, at)
-            check_end(value, end, self._schema_id)
-        else:
-            values = held.values if isinstance(held, Held) else None
-        currency = head.currency
-        fields, declared = self._made(lambda: self._compiled.fields[1](values, currency, exponent(currency)))
-        return order_of(head, fields, declared)
+        fields, declared = self._behind(value, decoded, self._compiled.fields[-1])
+        return order_of(decoded.head, fields, declared)
 
     def has_refunds(self, value: bytes, decoded: DecodedHead) -> bool:
-        """Whether there is any refund; the whole order is read for it."""
-        return bool(self.order(value, decoded).refunds)
+        """Whether there is any refund; nothing else is mapped."""
+        (refunds,), _ = self._behind(value, decoded, self._compiled.peeked)
+        return bool(refunds)
+
+    def _behind(
+        self, value: bytes, decoded: DecodedHead, make: Fields
+    ) -> tuple[tuple[Any, ...], Mapping[str, str]]:
+        """Fields of what stands behind the head, which was decoded with it if the record is read in one piece."""
+        head, at, held = decoded
+        if isinstance(held, Held):
+            values = held.values
+        else:
+            values, end = read(self._compiled.readers[-1], value, self._schema_id, at)
+            check_end(value, end, self._schema_id)
+        return self._made(lambda: make(values, head.currency, exponent(head.currency)))
 
     def _made(self, make: Callable[[], T]) -> T:
         return _made(make, self._schema_id)

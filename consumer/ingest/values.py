@@ -166,7 +166,8 @@ class Values:
             theirs = scope.follow(rule.currency)
             _check(theirs.kinds, rule.currency, "a currency", _TEXTS)
             scope.lines.append(
-                f"if {theirs.name} and {theirs.name} != currency: other_currency({path.text!r})"
+                f"if {theirs.name} and {theirs.name} != currency != {theirs.name}.strip().upper(): "
+                f"other_currency({path.text!r})"
             )
         if not any(isinstance(step, All) for step in path.steps):
             return self._amount(rule, scope, scope.follow(path), path)

@@ -66,6 +66,7 @@ def test_a_mapping_of_ours_changes_nothing(kind: str, path: Path, nullable: bool
     assert head is not None
     assert known is not None
     assert head.head == known.head
+    assert mapped.has_refunds(record(value), head) is reference.has_refunds(record(value), known)
     assert mapped.order(record(value), head) == mapped.order(record(value)) == reference.order(record(value))
 
 

@@ -9,7 +9,7 @@ import pytest
 from consumer.avrojson import as_avro
 from consumer.codec import Encoder, parse_schema
 from consumer.deadletter.letter import REASONS as LETTER_REASONS
-from consumer.errors import ConfigurationError, Unmappable
+from consumer.errors import ConfigurationError, Undecodable, Unmappable
 from consumer.ingest import Ingest
 from consumer.ingest.decode import check_mapping, references
 from consumer.ingest.mapping import REASONS
@@ -187,6 +187,8 @@ def test_money_of_another_currency_than_the_order_is_refused() -> None:
     rule = {"grand_total_minor": {"path": "sum.amount", "currency": "sum.code"}}
     told: dict[str, object] = {"sum": {"amount": "5.00", "code": "EUR"}}
     assert mapped(told, rule, field("sum", money)).head.grand_total_minor == 500
+    small: dict[str, object] = {"sum": {"amount": "5.00", "code": " eur"}, "currency": "eur"}
+    assert mapped(small, rule, field("sum", money)).head.grand_total_minor == 500
     error = refused({**told, "currency": "USD"}, rule, field("sum", money))
     assert (error.reason, str(error)) == ("bad_money", "sum.amount is in another currency than the order")
 
@@ -561,6 +563,22 @@ def test_records_of_a_union_are_read_by_what_they_have() -> None:
     assert mapped({"buyer": None}, rule, buyer).shop == ""
 
 
+def test_records_of_a_union_may_stand_elsewhere_too() -> None:
+    """What is taken of one of them where it stands alone does not shift the other."""
+    person = {"type": "record", "name": "Person", "fields": [field("email", "string")]}
+    company = {
+        "type": "record",
+        "name": "Company",
+        "fields": [field("code", "string"), field("email", "string")],
+    }
+    fields = (field("buyer", [person, company]), field("maker", "Company"))
+    rule = {"shop": "buyer.email", "event_id": "maker.code"}
+    maker = {"code": "m", "email": "m@m.example"}
+    for buyer in ({"email": "a@b.example"}, {"code": "c", "email": "a@b.example"}):
+        order = mapped({"buyer": buyer, "maker": maker}, rule, *fields)
+        assert (order.shop, order.head.event_id) == ("a@b.example", "m")
+
+
 def test_a_type_that_holds_itself_is_read() -> None:
     """A recursive schema is mapped as deep as its paths lead."""
     node = {
@@ -638,6 +656,20 @@ def test_what_is_held_between_head_and_order_prints_nobody() -> None:
     assert head is not None
     assert head.held is not None
     assert CANARY not in repr(head)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 20])
+def test_a_record_in_one_piece_must_end_where_its_bytes_end(cut: int) -> None:
+    """A cut record and one with bytes behind it are undecodable, not mapped to what is there."""
+    names = parse_schema(schema())
+    text = msgspec.json.encode({**names, "fields": names["fields"][::-1]}).decode()
+    told = {"id": "A", "state": "PAID", "changed": AT, "made": AT, "currency": "EUR", "total": "1"}
+    value = Encoder[Mapping[str, object]](text, 7)(told)
+    mappings = parse_mapping({"order": rules({"shop": "id"})}, references())
+    for bad in (value[:-cut], value + b"x" * cut):
+        ingest = Ingest(lambda _: text, mappings)
+        with pytest.raises(Undecodable):
+            ingest.order_head(Record("orders", 0, 0, 0, None, bad))
 
 
 def test_the_head_is_read_alone_where_it_stands_first() -> None:

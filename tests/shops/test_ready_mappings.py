@@ -68,7 +68,11 @@ def mapped(shop: str, kind: str, told: object) -> Order | Checkout | None:
     if kind == "checkout":
         return reads.checkout(record)
     head = reads.order_head(record)
-    return None if head is None else reads.order(record, head)
+    if head is None:
+        return None
+    order = reads.order(record, head)
+    assert reads.has_refunds(record, head) is bool(order.refunds)
+    return order
 
 
 def ended(shop: str, kind: str, told: object) -> Order | Checkout | str:
