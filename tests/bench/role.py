@@ -10,6 +10,7 @@ from consumer.errors import CapiError
 from consumer.settings import Settings, load
 from consumer.telemetry import logs
 from tests.bench.ground import Report
+from tests.bench.role_bounds import bounds
 from tests.bench.role_deliver import deliver
 from tests.bench.role_enrich import enrich
 from tests.bench.role_restore import restore
@@ -20,6 +21,7 @@ ROLES: Mapping[str, Callable[[Settings, Report], Report]] = {
     "steps": steps,
     "deliver": deliver,
     "restore": restore,
+    "bounds": bounds,
 }
 
 
