@@ -1,10 +1,12 @@
 """Kafka's new group protocol, `kafka.group_protocol: consumer`: kill -9, members that come and go, on both stages."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 
 from consumer.emulators.shop import Truth
 from tests.broker.dispatch import Dispatch, Emulated, conversion, judge
+from tests.broker.dispatch import Process as Sender
 from tests.broker.shopfloor import Process, ShopFloor, wait_for, whole
 from tests.guarantees import EachOnce
 
@@ -97,6 +99,12 @@ def test_enrich_shares_and_takes_back(open_floor: Callable[..., ShopFloor]) -> N
     assert list(floor.state("one").violations()) == []
 
 
+def both_hold(*processes: Sender) -> bool:
+    """Whether each has partitions, and all of them together."""
+    held = [process.status("deliver.meta-us")["assignment"] for process in processes]
+    return all(held) and sorted(chain(*held)) == [0, 1, 2]
+
+
 def test_deliver_goes_on_where_a_killed_process_stood(open_dispatch: Callable[..., Dispatch]) -> None:
     """A second process joins and is killed: all is delivered, and again only what it had not told of."""
     dispatch = open_dispatch(kafka=NEW)
@@ -106,9 +114,8 @@ def test_deliver_goes_on_where_a_killed_process_stood(open_dispatch: Callable[..
         with dispatch.start("one") as one:
             one.await_ready()
             with dispatch.start("two") as two:
-                held = lambda: [each.status("deliver.meta-us")["assignment"] for each in (one, two)]  # noqa: E731
                 two.await_ready()
-                two.await_that("both hold some", lambda: all(held()) and sorted(chain(*held())) == [0, 1, 2])
+                two.await_that("both hold some", partial(both_hold, one, two))
                 dispatch.write(conversion(number) for number in range(EVENTS))
                 two.await_accepted(meta, EVENTS // 3)
                 two.kill()
