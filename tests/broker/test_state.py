@@ -1,6 +1,7 @@
 """State as an operator meets it: looked into, held against its changelog, warmed up, dropped, damaged, grown old."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -16,13 +17,15 @@ from consumer.cli.state import group
 from consumer.emulators.shop import Plan
 from consumer.enrich.entries import horizon_ms
 from consumer.errors import CapiError, ConfigurationError, StateUnusable
+from consumer.kafka.writer import Writer
 from consumer.model import Conversion
 from consumer.state.store import Checkpoint, Store
-from consumer.state.value import expiry_of
+from consumer.state.value import NEVER_MS, expiry_of, pack
 from tests.broker.shopfloor import ShopFloor, Told, wait_for, whole, whole_of
 
 SEED = 4
 HOUR_MS = 3_600_000
+BIG = 300_000
 
 
 class Answer:
@@ -296,6 +299,37 @@ def test_what_has_expired_does_not_come_back(open_floor: Callable[..., ShopFloor
     grown(floor, early)
     assert len(floor.conversions()) == before
     assert Answer(floor, "verify").code == 0
+
+
+def test_a_small_partition_works_while_a_big_one_is_read_back(open_floor: Callable[..., ShopFloor]) -> None:
+    """What each needs decides when it is active: status and log tell of one while the other has far to go."""
+    floor = open_floor(partitions=2, join={"wait_s": 1})
+    writer = Writer(floor.settings.kafka, client_id="test")
+    for number in range(BIG):  # of a kind that doesn't compress: a fetch is measured in bytes that travel
+        value = pack(NEVER_MS, os.urandom(200))
+        writer.produce(f"{floor.prefix}.state", value, key=b"dp%d" % number, partition=0)
+    assert writer.flush(60) == 0
+    writer.close()
+    seen: list[tuple[list[int], int, float | None]] = []
+    with floor.start() as process:
+
+        def ready() -> bool:
+            status = process.status
+            seen.append(
+                (status.get("active", []), status.get("restore_left", 0), status.get("restore_eta_s"))
+            )
+            return process.is_alive() and bool(status["ready"]) and len(status["assignment"]) == 2
+
+        wait_for("ready", ready)
+        wait_for(
+            "all told", lambda: process.status["restore_left"] == 0 and process.status["restore_eta_s"] == 0
+        )
+        assert process.status["active"] == [0, 1]
+        process.stop()
+    alone = [(left, eta_s) for active, left, eta_s in seen if active == [1]]
+    assert alone, seen
+    assert max(left for left, _ in alone) > BIG // 4
+    assert any(eta_s is not None and eta_s > 0 for _, eta_s in alone)
 
 
 def _claimed(floor: ShopFloor, events: set[str]) -> set[str]:

@@ -15,11 +15,13 @@ from consumer.settings import KafkaSettings
 MakeTopic = Callable[..., str]
 
 
-@pytest.fixture
-def gap(bootstrap: str, prefix: str, make_topic: MakeTopic) -> tuple[KafkaSettings, str, str]:
+@pytest.fixture(params=["classic", "consumer"])
+def gap(
+    bootstrap: str, prefix: str, make_topic: MakeTopic, request: pytest.FixtureRequest
+) -> tuple[KafkaSettings, str, str]:
     """Settings, a group and its topic: ten records in partition 0, committed at 2, the first five deleted."""
     topic, group = make_topic("orders", 2), f"{prefix}.enrich"
-    kafka = KafkaSettings(bootstrap_servers=bootstrap)
+    kafka = KafkaSettings(bootstrap_servers=bootstrap, group_protocol=request.param)
     producer = Producer({"bootstrap.servers": bootstrap})
     for number in range(10):
         producer.produce(topic, str(number), partition=0)
