@@ -143,7 +143,7 @@ class Scaling:
         self._partitions = list(range(floor.partitions))
         self._left = iter(told)
 
-    def until_shared(self, *processes: Process) -> None:
+    def until_shared(self, *processes: Process) -> Self:
         """Publish until each of them holds some of the partitions, and together all; a little more then."""
 
         def shared() -> bool:
@@ -153,6 +153,7 @@ class Scaling:
 
         wait_for(f"{len(processes)} share the partitions", shared, every_s=0.1)
         list(self._publisher.publish(islice(self._left, 5 * CHUNK_RECORDS)))
+        return self
 
     def rest(self) -> int:
         """Publish what is left; how many records that were."""
@@ -202,6 +203,28 @@ def test_scaling_rekey_loses_and_doubles_nothing(open_floor: Callable[..., ShopF
         if process.folder.name == "rekey-one":
             floor.await_rekeyed(process)
             process.stop()
+    check_moved(floor)
+
+
+@pytest.mark.parametrize("step", ["produced", "positions_sent"])
+def test_thawed_rekey_writes_nothing_a_second_time(open_floor: Callable[..., ShopFloor], step: str) -> None:
+    """What it had begun when another took its partitions over doesn't count, and what it has left is not lost."""
+    told = traffic(orders=120)
+    floor = open_floor(topics=BY_ORDER, kafka=BRIEF)
+    with floor.start_rekey("frozen") as frozen:
+        frozen.await_ready(floor.partitions)
+        frozen.catch(step, lambda: floor.publish(told[: len(told) // 2]))
+        frozen.freeze()
+        frozen.let_go()
+        with floor.start_rekey("heir") as heir:
+            heir.await_ready(floor.partitions)
+            floor.await_rekeyed(heir)
+            frozen.thaw()
+            Scaling(floor, told[len(told) // 2 :]).until_shared(frozen, heir).rest()
+            floor.await_rekeyed(frozen, heir)
+            tally = frozen.stop()["tally"]
+            heir.stop()
+    assert tally["aborted"] + tally["fenced"] > 0
     check_moved(floor)
 
 
