@@ -8,6 +8,8 @@ import yaml
 from typer.main import get_command
 
 from consumer.cli import app
+from consumer.ingest.decode import references
+from consumer.ingest.rules import parse_mapping
 from consumer.model import Ending, Outcome
 from consumer.settings import Settings
 from consumer.telemetry.catalogue import CATALOGUE
@@ -16,10 +18,12 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_its_settings_load() -> None:
-    """The example is a settings file that the product takes."""
-    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    settings = Settings.model_validate(yaml.safe_load(block))
+    """The examples are a settings file and a mapping that the product takes."""
+    settings_block, mapping_block = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    settings = Settings.model_validate(yaml.safe_load(settings_block))
     assert settings.destinations[0].name == "meta-us"
+    mappings = parse_mapping(yaml.safe_load(mapping_block), references())
+    assert "grand_total_minor" in mappings["order"].section.fields
 
 
 @pytest.mark.parametrize("words", sorted(set(re.findall(r"`capi ([a-z]+(?: [a-z][a-z-]+)?)", README))))

@@ -31,6 +31,12 @@ def demo(
     registry: Annotated[
         str, typer.Option(help="An existing schema registry's address; else an emulator.", show_default=False)
     ] = "",
+    mapping: Annotated[
+        str,
+        typer.Option(
+            help="The platform whose records the shop writes, such as shopify.", show_default="ours"
+        ),
+    ] = "",
     report: Annotated[
         Path | None, typer.Option(help="Where to write the report as JSON.", show_default=False)
     ] = None,
@@ -45,7 +51,8 @@ def demo(
 
     _check_writable(report)
     _check_address(registry)
-    facts = _run(Asked(seed, orders, _platforms(destinations), bootstrap, registry))
+    _check_mapping(mapping)
+    facts = _run(Asked(seed, orders, _platforms(destinations), bootstrap, registry, mapping))
     made = as_report(facts)
     if output is Output.JSON:
         write_json(made)
@@ -118,6 +125,15 @@ def _check_writable(path: Path | None) -> None:
     if path is not None and not path.absolute().parent.is_dir():
         message = f"{path.parent} is no folder"
         raise typer.BadParameter(message, param_hint="--report")
+
+
+def _check_mapping(name: str) -> None:
+    """Refuse a mapping that isn't ready. Raises BadParameter."""
+    from consumer.emulators.shop.shapes import SHAPES
+
+    if name and name not in SHAPES:
+        message = f"{name} is not known here; known are {', '.join(SHAPES)}"
+        raise typer.BadParameter(message, param_hint="--mapping")
 
 
 def _check_address(url: str) -> None:

@@ -30,7 +30,7 @@ def run(asked: Asked, around: Surroundings, view: View, clock: Clock) -> Facts:
     """One run. Raises what ended the product, and CapiError for what is foreseen."""
     settings, began_s = around.settings, clock.monotonic_s()
     plan = Plan(asked.seed, asked.orders, clock.now_ms(), platforms=asked.destinations)
-    publisher = Publisher(settings, around.store)
+    publisher = Publisher(settings, around.store, asked.mapping)
     try:
         shop = Shop(plan, publisher, around.emulated)
         with App(settings, clock=clock) as app:

@@ -1,17 +1,23 @@
 """The shop's traffic, written to Kafka: what `emulators.shop` tells, encoded and produced."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
-from consumer.codec import Encoder, load_schema
+from consumer.avrojson import as_avro
+from consumer.codec import Encoder, load_schema, parse_schema, schemas_dir
 from consumer.emulators.shop import Damage, PixelFire, Published, Topic, Truth
+from consumer.emulators.shop.records import Fields
+from consumer.emulators.shop.shapes import SHAPES
 from consumer.errors import ConfigurationError, Unreachable
 from consumer.kafka.writer import Writer
 from consumer.settings import Settings
+
+Encode: TypeAlias = Callable[[Fields | None], bytes | None]
+"""A record's fields, or None for a deleted one, to its value; None is a tombstone."""
 
 UNKNOWN_SCHEMA_ID = 2_000_000_000
 """Far above what a registry gives out."""
@@ -45,12 +51,14 @@ def write_truth(path: Path, told: Iterable[Truth | PixelFire]) -> int:
 class Publisher:
     """Writes a shop's records. `written` counts them by topic; `close` ends the client."""
 
-    def __init__(self, settings: Settings, schemas: Schemas) -> None:
-        """Registers the schemas of both topics. Raises Unreachable, Refused."""
+    def __init__(self, settings: Settings, schemas: Schemas, shape: str = "") -> None:
+        """Registers the schemas of both topics, those of a platform's shape if one is named.
+
+        Raises Unreachable, Refused.
+        """
         self._names = {Topic.ORDERS: settings.topics.orders, Topic.CHECKOUTS: settings.topics.checkouts}
-        self._encoders: dict[Topic, Encoder[Mapping[str, object]]] = {
-            topic: _encoder(schemas, self._names[topic], name)
-            for topic, name in ((Topic.ORDERS, "order"), (Topic.CHECKOUTS, "checkout"))
+        self._encoders: dict[Topic, Encode] = {
+            topic: _encode(schemas, name, topic, shape) for topic, name in self._names.items()
         }
         self._writer = Writer(settings.kafka, client_id="capi-shop")
         self._failed = 0
@@ -89,8 +97,8 @@ class Publisher:
 
     def _value(self, record: Published) -> bytes | None:
         if record.value is None:
-            return None
-        whole = self._encoders[record.topic](record.value)
+            return self._encoders[record.topic](None)
+        whole = self._encoders[record.topic](record.value) or b""
         match record.damage:
             case Damage.NONE:
                 return whole
@@ -105,6 +113,21 @@ class Publisher:
         self._failed += offset is None
 
 
-def _encoder(schemas: Schemas, topic: str, name: str) -> Encoder[Mapping[str, object]]:
-    schema = load_schema(name)
-    return Encoder(schema, schemas.register(f"{topic}-value", schema))
+def _encode(schemas: Schemas, name: str, topic: Topic, shape: str) -> Encode:
+    """What writes the records of a topic of this name."""
+    kind = "order" if topic is Topic.ORDERS else "checkout"
+    text = (
+        (schemas_dir() / "shops" / shape / f"{kind}.avsc").read_text(encoding="utf-8")
+        if shape
+        else load_schema(kind)
+    )
+    encode: Encoder[Mapping[str, object]] = Encoder(text, schemas.register(f"{name}-value", text))
+    if not shape:
+        return lambda fields: None if fields is None else encode(fields)
+    schema = parse_schema(text)
+
+    def shaped(fields: Fields | None) -> bytes | None:
+        told = SHAPES[shape].told(topic, fields)
+        return None if told is None else encode(as_avro(schema, told))
+
+    return shaped

@@ -12,6 +12,7 @@ from typing import Self
 from msgspec import Struct
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from consumer.codec import schemas_dir
 from consumer.demo.emulated import Emulated
 from consumer.emulators.platforms import STAND_INS, EmulatorThread
 from consumer.emulators.registry import RegistryThread
@@ -30,13 +31,17 @@ EVENTS_MIN = 200_000
 
 
 class Asked(Struct, frozen=True):
-    """What the command line said. Empty `bootstrap` and `registry` start their own."""
+    """What the command line said. Empty `bootstrap` and `registry` start their own.
+
+    `mapping` names one of `schemas/shops`: the shop's records have its shape. Empty is our own.
+    """
 
     seed: int
     orders: int
     destinations: tuple[str, ...]
     bootstrap: str = ""
     registry: str = ""
+    mapping: str = ""
 
 
 class OwnSettings(Settings):
@@ -133,11 +138,13 @@ class Surroundings:
         self, bootstrap: str, registry: str, urls: dict[str, str], tokens: dict[str, str]
     ) -> Settings:
         prefix = f"capi-demo-{secrets.token_hex(4)}" if self._asked.bootstrap else "capi"
+        mapping = self._asked.mapping
         within = f"{prefix}." if self._asked.bootstrap else ""
         self.broker = self.broker or bootstrap
         return OwnSettings.model_validate(
             {
                 "instance_id": "demo",
+                "mapping": schemas_dir() / "shops" / mapping / "mapping.yaml" if mapping else None,
                 "http": {"port": 0},
                 "kafka": {
                     "bootstrap_servers": bootstrap,

@@ -20,10 +20,12 @@ class Shape(Struct, frozen=True):
 
     order: Callable[[Fields], Told]
     checkout: Callable[[Fields], Told]
-    gone: Callable[[str, str], Told] | None = None
+    gone: Callable[[str], Told] | None = None
 
-    def told(self, topic: Topic, fields: Fields) -> Told:
-        """A record of either topic."""
+    def told(self, topic: Topic, fields: Fields | None) -> Told | None:
+        """A record of either topic; of a deleted one None, if that is a tombstone."""
+        if fields is None:
+            return self.gone(topic.value) if self.gone is not None else None
         return self.order(fields) if topic is Topic.ORDERS else self.checkout(fields)
 
 

@@ -39,10 +39,9 @@ def checkout(of: Fields) -> dict[str, object]:
     return _change("checkouts", row, number(of, "updated_at"))
 
 
-def gone(topic: str, key: str) -> dict[str, object]:
-    """A deleted row, of which the table keeps no more than its key; a tombstone follows elsewhere."""
-    del key
-    return {"before": None, "after": None, "source": _source(topic, 0), "op": "d", "ts_ms": None}
+def gone(table: str) -> dict[str, object]:
+    """A deleted row, where the table keeps nothing of what was there before (replica identity: nothing)."""
+    return {"before": None, "after": None, "source": _source(table, 0), "op": "d", "ts_ms": None}
 
 
 def _row(of: Fields) -> dict[str, object]:
