@@ -186,7 +186,10 @@ class _Source:
 
     def compiled(self) -> Mapping[str, Any]:
         """What the source defines, by name."""
-        exec("\n".join(self._functions), self._scope)  # noqa: S102 - as dataclasses does; see the class
+        try:
+            exec("\n".join(self._functions), self._scope)  # noqa: S102 - as dataclasses does; see the class
+        except SyntaxError:  # Python nests no more than 20 loops
+            raise Mismatch("the mapping", "leads through too many lists in lists") from None
         return self._scope
 
     def function(self, targets: Iterable[Target]) -> str:

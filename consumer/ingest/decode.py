@@ -1,12 +1,13 @@
 """Records to orders and checkouts, by a reader compiled once for each writer's schema."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from consumer.avro import Mismatch, Schema
 from consumer.codec import load_schema, parse_schema, unframe
-from consumer.errors import ConfigurationError, Undecodable
+from consumer.errors import ConfigurationError, RecordError, Undecodable, Unmappable
 from consumer.ingest.compiled import compile_side
 from consumer.ingest.mapped import MappedCheckoutReader, MappedOrderReader
 from consumer.ingest.mapping import HEAD, MAKERS, CheckoutReader, DecodedHead, OrderReader
@@ -31,6 +32,7 @@ class Ingest:
         self._mappings = mappings or {}
         self._orders: dict[int, OrderReader | MappedOrderReader] = {}
         self._checkouts: dict[int, CheckoutReader | MappedCheckoutReader] = {}
+        self._refusals: dict[tuple[str, int], RecordError] = {}
 
     def order_head(self, record: Record) -> DecodedHead | None:
         """What decides what becomes of an order record, and no more."""
@@ -52,7 +54,8 @@ class Ingest:
         value = _value(record)
         schema_id = unframe(value)
         if (reader := self._checkouts.get(schema_id)) is None:
-            reader = self._checkouts[schema_id] = self._new_checkout_reader(schema_id)
+            with self._once("checkout", schema_id):
+                reader = self._checkouts[schema_id] = self._new_checkout_reader(schema_id)
         return reader.checkout(value)
 
     def __repr__(self) -> str:
@@ -61,8 +64,20 @@ class Ingest:
     def _order_reader(self, value: bytes) -> OrderReader | MappedOrderReader:
         schema_id = unframe(value)
         if (reader := self._orders.get(schema_id)) is None:
-            reader = self._orders[schema_id] = self._new_order_reader(schema_id)
+            with self._once("order", schema_id):
+                reader = self._orders[schema_id] = self._new_order_reader(schema_id)
         return reader
+
+    @contextmanager
+    def _once(self, kind: str, schema_id: int) -> Iterator[None]:
+        """A schema that can't be read is looked at once: its records, which may be many, are refused for the same."""
+        if (refusal := self._refusals.get((kind, schema_id))) is not None:
+            raise refusal.with_traceback(None)
+        try:
+            yield
+        except (Undecodable, Unmappable) as error:
+            self._refusals[kind, schema_id] = error
+            raise
 
     def _new_order_reader(self, schema_id: int) -> OrderReader | MappedOrderReader:
         writer, reference, side = self._writer(schema_id), references()["order"], self._mappings.get("order")

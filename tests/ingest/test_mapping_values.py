@@ -358,6 +358,34 @@ def test_a_field_that_disappears_is_a_letter_and_old_records_are_read() -> None:
     assert [Ingest(texts.__getitem__, lenient).order(each).shop for each in (old, new)] == ["de", ""]
 
 
+def test_a_schema_that_does_not_fit_is_looked_at_once() -> None:
+    """Of many records that can't be mapped each is refused for the same reason, and the schema is compiled once."""
+    asked: list[int] = []
+
+    def by_id(schema_id: int) -> str:
+        asked.append(schema_id)
+        return schema()
+
+    ingest = Ingest(by_id, parse_mapping({"order": rules({"shop": "note"})}, references()))
+    told = set()
+    for offset in range(5):
+        with pytest.raises(Unmappable, match="note is not there") as caught:
+            ingest.order_head(Record("orders", 0, offset, 0, None, b"\0\0\0\0\7" + b"\0" * 50))
+        told.add((caught.value.reason, str(caught.value)))
+    assert asked == [7]
+    assert len(told) == 1
+
+
+def test_lists_in_too_many_lists_are_refused() -> None:
+    """What Python can't loop over is an error of configuration, not of the process."""
+    kind: object = "string"
+    for _ in range(25):
+        kind = {"type": "array", "items": kind}
+    mappings = parse_mapping({"order": rules({"tax_minor": "deep" + "[*]" * 25})}, references())
+    with pytest.raises(ConfigurationError, match=r"too many lists in lists|nested too deeply"):
+        check_mapping(mappings, "order", schema(field("deep", kind)), "orders-value")
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "rule", "status"),
     [
