@@ -124,3 +124,16 @@ def test_the_registrys_newest_schema_is_taken(
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "money.grand_total_minor: 8989" in shown.stdout
     store.close()
+
+
+def test_the_settings_check_looks_at_the_mapping(mapping: Path) -> None:
+    """`capi config check` reads the mapping that the settings name, and says what is wrong in it."""
+    command = [sys.executable, "-m", "consumer", "config", "check"]
+    environment = {**os.environ, "CAPI_MAPPING": str(mapping)}
+    for change, code, told in (("order_id: name", 0, ""), ("order_idd: name", 78, "did you mean order_id?")):
+        mapping.write_text(mapping.read_text().replace("order_id: name", change, 1))
+        ran = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=120, env=environment
+        )
+        assert ran.returncode == code, ran.stderr
+        assert told in ran.stderr
