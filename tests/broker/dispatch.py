@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 from urllib.error import HTTPError
 
 import yaml
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from msgspec import json
 
 from consumer.codec import Decoder, Encoder, load_schema
@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0
 TOKEN = "good-token-of-the-shop"  # noqa: S105 (nobody's)
 ACCOUNT = "1234567890"
+LOADING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 At: TypeAlias = tuple[int, int]
 """Where a conversion was written: partition and offset."""
 
@@ -457,7 +458,7 @@ class Dispatch:
         reader = self._reader(group)
         try:
             asked = [TopicPartition(f"{self.prefix}.{name}", number) for number in range(self.partitions)]
-            found = reader.committed(asked, 30)
+            found = _patiently(lambda: reader.committed(asked, 30))
             return {at.partition: (at.offset, at.metadata or "") for at in found if at.offset >= 0}
         finally:
             reader.close()
@@ -520,6 +521,18 @@ def judge(dispatch: Dispatch, destination: str = "meta-us") -> OneOutcomeEach:
     outcomes.receipts(dispatch.receipts())
     assert list(outcomes.violations()) == []
     return outcomes
+
+
+def _patiently(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+    """Ask again while a broker that has just started finds its coordinators."""
+    end_s = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in LOADING or time.monotonic() > end_s:
+                raise
+            time.sleep(0.1)
 
 
 def _partition(reader: Consumer, at: TopicPartition) -> Iterator[Stored]:
