@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 
 from consumer.clock import SystemClock
 from consumer.enrich.checks import Ground, check
@@ -50,7 +50,8 @@ def inspect(settings: Settings, about: str) -> Looked:
             with closing(folder.store(number)) as store:
                 _intact(store, number)
                 checkpoints[number] = store.checkpoint.offset if store.checkpoint is not None else None
-                found += entries(store, number, about)
+                with _readable(number):
+                    found += entries(store, number, about)
         return Looked(found, checkpoints, folder.owner.partitions)
 
 
@@ -58,15 +59,19 @@ def compare(settings: Settings, numbers: Sequence[int]) -> Iterator[Compared]:
     """Hold the stores of these partitions, of none of all that are here, against the changelog, one after the other."""
     with _of_this_cluster(settings) as (folder, ground):
         topic, group = ground.topics.state, f"{settings.topics.prefix}.enrich.verify"
-        with closing(Reader(settings.kafka, group, eof=True, client_id=group)) as reader:
+        with (
+            _emptied(folder),
+            closing(Reader(settings.kafka, group, eof=True, client_id=group)) as reader,
+        ):
             for number in _chosen(numbers, folder.partitions, f"state.dir {settings.state.dir}"):
                 with closing(folder.store(number)) as store, closing(Store(folder.scratch())) as scratch:
                     if store.moved_aside:
                         yield Compared(number, 0, 0, 0, 0, 0, problem="it was damaged, and is moved aside")
                         continue
                     at = TopicPartition(topic, number)
-                    yield verify(reader, at, store, scratch, horizon_ms(store))
-        folder.scratch()
+                    with _readable(number):
+                        compared = verify(reader, at, store, scratch, horizon_ms(store))
+                    yield compared
 
 
 def restore(settings: Settings, numbers: Sequence[int], tell: Tell) -> dict[int, int]:
@@ -116,6 +121,25 @@ def _intact(store: Store, number: int) -> None:
     if store.moved_aside:
         message = f"the store of partition {number} was damaged and is moved aside; `capi state restore` rebuilds it"
         raise StateUnusable(message)
+
+
+@contextmanager
+def _readable(number: int) -> Iterator[None]:
+    """An entry of another build's making is told as such. Neither error quotes what is in it."""
+    try:
+        yield
+    except (ValueError, DecodeError) as error:
+        message = f"an entry of partition {number} can't be read by this build: {error}"
+        raise StateUnusable(message) from None
+
+
+@contextmanager
+def _emptied(folder: StateFolder) -> Iterator[None]:
+    """Leave no scratch behind."""
+    try:
+        yield
+    finally:
+        folder.scratch()
 
 
 @contextmanager

@@ -42,6 +42,7 @@ def bounds(ground: Ground, records: int, seed: int) -> Iterator[Row]:
     limit = "one thread: a Python object a record, then RocksDB's memtable and compaction"
     yield Row("bounds.restore", report["clock_s"], "s", of, limit)
     yield Row("bounds.restore.rate", count / report["clock_s"], "records/s", of, limit)
+    yield Row("bounds.restore.cpu", 1e6 * report["cpu_s"] / count, "µs/record", "all threads", limit)
     yield Row(
         "bounds.rss", report["rss_mb"], "MB", of, "RocksDB's memtables (128 MB) and cache (64 MB), prefetch"
     )

@@ -25,7 +25,7 @@ def bounds(settings: Settings, asked: Report) -> Report:
         places = [Path(folder, str(number)) for number in range(PARTITIONS)]
         meter = Meter()
         left = _restore(settings, places, asked["most_s"])
-        clock_s, rss = meter.clock_s, rss_mb()
+        clock_s, cpu_s, rss = meter.clock_s, meter.cpu_s, rss_mb()
         disk_mb = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
         meter = Meter()
         stores = [Store(place) for place in places]
@@ -38,6 +38,7 @@ def bounds(settings: Settings, asked: Report) -> Report:
     return {
         "left": left,
         "clock_s": clock_s,
+        "cpu_s": cpu_s,
         "rss_mb": rss,
         "disk_mb": disk_mb,
         "open_s": open_s,

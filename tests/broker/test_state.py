@@ -179,6 +179,21 @@ def test_an_operator_compares_drops_and_warms_up(open_floor: Callable[..., ShopF
     assert Answer(floor, "verify").code == 0
 
 
+def test_entries_of_another_build_are_told_as_such(open_floor: Callable[..., ShopFloor]) -> None:
+    """What this build can't read ends neither command with a stack, and quotes nothing of it."""
+    floor = open_floor(partitions=1, join={"wait_s": 1})
+    grown(floor, [])
+    odd = pack(NEVER_MS, b"\xa5mario")
+    change(floor, 0, {b"codd": odd, b"cother": b"\x63" + odd[1:]})
+    for words, why in ((["inspect", "odd"], "Expected `array`"), (["verify"], "format version 63")):
+        refused = Answer(floor, *words)
+        assert isinstance(refused.error, StateUnusable), (words, refused)
+        assert "partition 0 can't be read by this build" in str(refused.error)
+        assert why in str(refused.error)
+        assert "mario" not in str(refused.error)
+    assert not (stores(floor) / "scratch").exists()
+
+
 def test_what_is_behind_is_not_called_different(open_floor: Callable[..., ShopFloor]) -> None:
     """A store that was closed a while ago is compared as far as it has come, and says how far that is."""
     floor, told = open_floor(partitions=1, join={"wait_s": 1}), whole(SEED, orders=20)
