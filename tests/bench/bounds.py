@@ -18,7 +18,8 @@ CHECKOUTS, CLAIMS = 1_000_000, 10_000_000
 AT_RECORDS = 60_000
 """These are the numbers at this many records, the default; others scale them."""
 SHAPE_RECORDS = 6_000
-MOST_S = 110.0
+MOST_S = 400.0
+ROLE_TIMEOUT_S = 500.0
 Change = tuple[bytes, bytes]
 
 
@@ -35,7 +36,7 @@ def bounds(ground: Ground, records: int, seed: int) -> Iterator[Row]:
     for kind, number in numbers.items():
         shapes = [(key, value) for key, value in made if key.startswith(kind) and value]
         count += floor.write((topic, key, value, 0) for key, value in _renamed(shapes, number, chance))
-    report = floor.run("bounds", most_s=MOST_S, seed=seed)
+    report = floor.run("bounds", timeout_s=ROLE_TIMEOUT_S, most_s=MOST_S, seed=seed)
     if report["left"]:
         raise RuntimeError(f"{report['left']} records were not restored in {MOST_S:.0f} s")
     of = f"{numbers[b'c']:,} open checkouts, {numbers[b'd']:,} dedupe entries, 1 process"

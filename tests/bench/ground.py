@@ -113,16 +113,19 @@ class ShopGround:
             raise RuntimeError(f"Kafka did not take {left} records")
         return count
 
-    def run(self, role: str, **asked: object) -> Report:
+    def run(self, role: str, *, timeout_s: float = ROLE_TIMEOUT_S, **asked: object) -> Report:
         """Run `python -m tests.bench.role` and give its report. Raises RoleFailed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.role", role, str(self._file)],
-            cwd=ROOT,
-            input=json.encode(asked),
-            capture_output=True,
-            timeout=ROLE_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.bench.role", role, str(self._file)],
+                cwd=ROOT,
+                input=json.encode(asked),
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise RoleFailed(f"{role} gave no report in {timeout_s:.0f} s") from None
         if done.returncode:
             raise RoleFailed(f"{role} ended with {done.returncode}:\n{done.stderr.decode()[-3000:]}")
         report: Report = json.decode(done.stdout)

@@ -1,6 +1,5 @@
 """A large state: read back, opened again, and looked into."""
 
-import tempfile
 import time
 from collections.abc import Iterable
 from itertools import islice
@@ -21,20 +20,19 @@ READS = 20_000
 
 def bounds(settings: Settings, asked: Report) -> Report:
     """Restore all partitions, `most_s` seconds at most; then open them as a start does, and read."""
-    with tempfile.TemporaryDirectory() as folder:
-        places = [Path(folder, str(number)) for number in range(PARTITIONS)]
-        meter = Meter()
-        left = _restore(settings, places, asked["most_s"])
-        clock_s, cpu_s, rss = meter.clock_s, meter.cpu_s, rss_mb()
-        disk_mb = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
-        meter = Meter()
-        stores = [Store(place) for place in places]
-        for store in stores:
-            list(store.under(WAITING))
-        open_s = meter.clock_s
-        read_us = _read(stores, Random(asked["seed"]))
-        for store in stores:
-            store.close()
+    places = [settings.state.dir / str(number) for number in range(PARTITIONS)]
+    meter = Meter()
+    left = _restore(settings, places, asked["most_s"])
+    clock_s, cpu_s, rss = meter.clock_s, meter.cpu_s, rss_mb()
+    disk_mb = sum(file.stat().st_size for file in settings.state.dir.rglob("*") if file.is_file()) / 1e6
+    meter = Meter()
+    stores = [Store(place) for place in places]
+    for store in stores:
+        list(store.under(WAITING))
+    open_s = meter.clock_s
+    read_us = _read(stores, Random(asked["seed"]))
+    for store in stores:
+        store.close()
     return {
         "left": left,
         "clock_s": clock_s,
