@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
-from consumer.avro import Maker, Mismatch, NullField, Reader, Schema, compile_reader, named_types
+from consumer.avro import Maker, Mismatch, Reader, Schema, compile_reader, named_types
 from consumer.errors import Unmappable
 from consumer.ingest.amounts import (
     decimal_minor,
@@ -87,8 +87,8 @@ def other_currency(path: str) -> None:
 
 
 def null_at(path: str) -> None:
-    """Refuse a null where something must be."""
-    raise NullField(path)
+    """Refuse nothing where something must be."""
+    raise Unmappable("missing_field", f"{path} is null or empty")
 
 
 _FUNCTIONS: tuple[Callable[..., Any], ...] = (

@@ -1,14 +1,14 @@
 """Orders and checkouts of a shop's own schema, by its mapping: the same nouns as the reference mapping makes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from consumer.avro import Mismatch, NullField, Schema
+from consumer.avro import Mismatch, Schema
 from consumer.codec import check_end, read
-from consumer.errors import Undecodable, Unmappable
+from consumer.errors import Undecodable
 from consumer.ingest.compiled import Fields, compile_side
 from consumer.ingest.mapping import (
     HEAD,
@@ -25,7 +25,6 @@ from consumer.ingest.targets import targets
 from consumer.model import Checkout, Order
 from consumer.money import exponent
 
-T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -67,7 +66,7 @@ class MappedOrderReader:
                 return None
             rest, held = _encode(self._compiled.told(values)), Held(values)
         digest = blake2b(rest, digest_size=REST_BYTES).digest()
-        fields, _ = self._made(lambda: self._compiled.fields[0](values, "", None))
+        fields, _ = self._compiled.fields[0](values, "", None)
         return DecodedHead(head_of(fields, digest), end, held)
 
     def order(self, value: bytes, decoded: DecodedHead | None = None) -> Order:
@@ -93,10 +92,7 @@ class MappedOrderReader:
         else:
             values, end = read(self._compiled.readers[-1], value, self._schema_id, at)
             check_end(value, end, self._schema_id)
-        return self._made(lambda: make(values, head.currency, exponent(head.currency)))
-
-    def _made(self, make: Callable[[], T]) -> T:
-        return _made(make, self._schema_id)
+        return make(values, head.currency, exponent(head.currency))
 
     def __repr__(self) -> str:
         return f"<MappedOrderReader: schema {self._schema_id}{', head first' if self._in_parts else ''}>"
@@ -118,15 +114,8 @@ class MappedCheckoutReader:
         check_end(value, end, self._schema_id)
         if self._compiled.is_deleted(values):
             return None
-        fields, declared = _made(lambda: self._compiled.fields[0](values, "", None), self._schema_id)
+        fields, declared = self._compiled.fields[0](values, "", None)
         return checkout_of(fields, declared)
 
     def __repr__(self) -> str:
         return f"<MappedCheckoutReader: schema {self._schema_id}>"
-
-
-def _made(make: Callable[[], T], schema_id: int) -> T:
-    try:
-        return make()
-    except NullField as error:
-        raise Unmappable("missing_field", f"{error} in a record of schema {schema_id}") from None

@@ -52,7 +52,7 @@ class Values:
         }
 
     def value(self, rule: Rule, target: Value, scope: Scope) -> str:
-        """What the field gets: theirs, else a default, else NullField is raised if it is needed."""
+        """What the field gets: theirs, else a default, else it is refused if it is needed."""
         if rule.constant is not None:
             return repr(rule.constant)
         name, default = self.told(rule, target, scope), _default(rule, target)
