@@ -17,7 +17,7 @@ from consumer.emulators.registry import RegistryThread
 from consumer.emulators.shop import Published, Topic, Truth
 from consumer.errors import CapiError, ConfigurationError, SchemaUnavailable
 from consumer.ingest import DecodedHead, Ingest
-from consumer.kafka.topics import Topics, TopicSpec, specs
+from consumer.kafka.topics import LETTER_MAX_BYTES, Alter, Topics, TopicSpec, specs
 from consumer.model import Record
 from consumer.rekey.loop import RekeyLoop
 from tests.broker.role_process import STEPS
@@ -377,6 +377,23 @@ def test_nothing_to_rekey_is_refused(open_floor: Callable[..., ShopFloor]) -> No
     floor = open_floor()
     with pytest.raises(ConfigurationError, match=r"topics\.orders_keyed_by_checkout"):
         RekeyLoop(floor.settings, Ingest(floor.schemas.schema).order_head).run(threading.Event())
+
+
+def test_what_is_refused_now_is_tried_again_from_where_it_was(open_floor: Callable[..., ShopFloor]) -> None:
+    """While the topic takes nothing, transactions are aborted and rewound; afterwards each record is there once."""
+    floor = open_floor(topics=BY_ORDER, kafka=BRIEF)
+    topics, topic = Topics(floor.settings.kafka), floor.settings.topics.orders
+    name, size = floor.settings.topics.orders_by_checkout, "max.message.bytes"
+    orders = [order_bytes(floor, order_id=f"o{number}", checkout_id=f"c{number}") for number in range(6)]
+    with Inside(floor, Ingest(floor.schemas.schema).order_head) as inside:
+        floor.write_all((topic, value, b"o") for value in orders[:2])
+        inside.await_rekeyed(2)
+        topics._do(Alter(name, {}, {size: "100"}), 1)
+        floor.write_all((topic, value, b"o") for value in orders[2:])
+        wait_for("aborted", lambda: inside.loop.tally.aborted > 1)
+        topics._do(Alter(name, {}, {size: str(LETTER_MAX_BYTES)}), 1)
+        inside.await_rekeyed(len(orders))
+    check_moved(floor)
 
 
 def test_a_schema_that_cannot_be_asked_for_holds_its_partition_alone(
