@@ -15,7 +15,9 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, Writ
 
 from consumer.errors import StateUnusable
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 128 << 20
+"""Filled as it is needed. The indexes and filters of eleven million entries have to stay in it: with half of it a read
+took 33 to 53 µs instead of 18."""
 WRITE_BUFFERS_BYTES = 128 << 20
 WRITE_BUFFER_BYTES = 16 << 20
 CHECKPOINT_KEY = b"\x00checkpoint"
