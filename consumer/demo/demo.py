@@ -127,4 +127,6 @@ def _enriched(counted: TallySnapshot | None, settings: Settings) -> Enriched:
         letters=counted.letters,
         conversions=counted.conversions,
         order_only=counted.order_only,
+        odd_ids=counted.odd_ids,
+        odd_id_examples=counted.odd_id_examples,
     )

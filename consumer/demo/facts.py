@@ -26,7 +26,10 @@ class Run(Struct, frozen=True):
 
 
 class Enriched(Struct, frozen=True):
-    """What enrich counted. `read` is by `orders` and `checkouts`, `endings` by one of these and the ending."""
+    """What enrich counted. `read` is by `orders` and `checkouts`, `endings` by one of these and the ending.
+
+    `odd_ids` is by what is odd about an event id (`enrich.dedupe`), with the place of a record that has such a one.
+    """
 
     read: Counts
     endings: Mapping[tuple[str, str], int]
@@ -34,6 +37,8 @@ class Enriched(Struct, frozen=True):
     letters: Counts
     conversions: Counts
     order_only: int
+    odd_ids: Counts = {}
+    odd_id_examples: Mapping[str, str] = {}
 
 
 class Stored(Struct, frozen=True):

@@ -11,14 +11,22 @@ from consumer.emulators.kept import Stats
 from consumer.model import Ending, Outcome
 
 
+class OddIds(Struct, frozen=True):
+    """So many event ids of one oddity, and the place (topic:partition:offset) of a record with one."""
+
+    count: int
+    example: str
+
+
 class EnrichReport(Struct, frozen=True):
-    """Records read by topic, what became of them, and the conversions by event."""
+    """Records read by topic, what became of them, the conversions by event, and event ids to look at."""
 
     read: Counts
     endings: Counts
     conversions: Counts
     order_only: int
     filtered: Counts
+    odd_event_ids: Mapping[str, OddIds]
 
 
 class Latency(Struct, frozen=True):
@@ -107,6 +115,10 @@ def _enrich(enriched: Enriched) -> EnrichReport:
         conversions=_sorted(enriched.conversions),
         order_only=enriched.order_only,
         filtered=_sorted(enriched.filtered),
+        odd_event_ids={
+            kind: OddIds(count, enriched.odd_id_examples.get(kind, ""))
+            for kind, count in sorted(enriched.odd_ids.items())
+        },
     )
 
 

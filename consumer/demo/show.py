@@ -88,9 +88,19 @@ def _reasons(facts: Facts) -> Iterator[Text]:
         ("letters", _listed(enriched.letters)),
         ("conversions", _listed(enriched.conversions)),
         ("without a checkout", alone),
+        ("event ids to look at", _odd_ids(enriched)),
     )
     for name, told in lines:
         yield Text.assemble((f"  {name}: ", "bold"), told)
+
+
+def _odd_ids(enriched: Enriched) -> str:
+    """What is odd about event ids: not by the rule, on several orders, or the second of an order."""
+    told = (
+        f"{kind} {count:,} (such as {enriched.odd_id_examples.get(kind, 'unknown')})"
+        for kind, count in sorted(enriched.odd_ids.items())
+    )
+    return ", ".join(told) or "none"
 
 
 def _destinations(destinations: Mapping[str, Destined]) -> Table:

@@ -81,6 +81,8 @@ def facts() -> Facts:
             letters={"undecodable": 3},
             conversions=conversions,
             order_only=4,
+            odd_ids={"own_id": 2},
+            odd_id_examples={"own_id": "orders:3:14"},
         ),
         stored=Stored(
             inputs={"orders": conversions["purchase"] + 43, "checkouts": steps + 300},

@@ -13,7 +13,14 @@ def test_the_json_has_the_fixed_names(facts: Facts) -> None:
     """What scripts rely on is there, on every level, and nothing more."""
     told = msgspec.to_builtins(report(facts))
     assert list(told) == ["seed", "broker", "enrich", "destinations", "oracle", "conservation"]
-    assert list(told["enrich"]) == ["read", "endings", "conversions", "order_only", "filtered"]
+    assert list(told["enrich"]) == [
+        "read",
+        "endings",
+        "conversions",
+        "order_only",
+        "filtered",
+        "odd_event_ids",
+    ]
     assert list(told["destinations"]["meta"]) == [
         *(
             "owed",

@@ -40,6 +40,11 @@ def test_the_proof_is_there_line_by_line(facts: Facts) -> None:
     assert any("It adds up" in each for each in lines)
 
 
+def test_event_ids_to_look_at_are_named_with_an_example(facts: Facts) -> None:
+    """A place in a topic leads to the record."""
+    assert any("own_id 2 (such as orders:3:14)" in each for each in printed(facts, 200))
+
+
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_no_currency_is_left_out_on_a_narrow_screen(facts: Facts, width: int) -> None:
     """The tables are split, no amount is cut, and no line is wider than the screen."""
