@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from consumer.enrich.planned import Planned
 from consumer.model import Consent, ConsentState, Conversion
@@ -45,11 +46,15 @@ def test_each_purpose_goes_its_own_way(
     expected: ConsentState,
 ) -> None:
     """What checkout and order say of one purpose is decided by when it was said; the others stay granted."""
-    others = dict.fromkeys((name for name in PURPOSES if name != purpose), GRANTED)
-    said = [Consent(**{**others, purpose: state}, at_ms=at_ms) for state, at_ms in (checkout, order)]
+    said = [
+        replace(Consent(GRANTED, GRANTED, GRANTED, at_ms=at_ms), **{purpose: state})
+        for state, at_ms in (checkout, order)
+    ]
     purchase = _bought(shop, told, *said)
-    assert getattr(purchase, f"consent_{purpose}") == expected
-    assert all(getattr(purchase, f"consent_{name}") == GRANTED for name in others)
+    assert {name: getattr(purchase, f"consent_{name}") for name in PURPOSES} == {
+        **dict.fromkeys(PURPOSES, GRANTED),
+        purpose: expected,
+    }
 
 
 def test_only_a_denial_of_ads_strips_identifiers(shop: Shop, told: Told) -> None:
