@@ -94,7 +94,11 @@ def _run(asked: "Asked") -> "Facts":
     from consumer.telemetry import logs
 
     gc.set_threshold(*GC_THRESHOLDS)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a shell that starts it in the background ignores the first
+        signal.signal(number, signal.default_int_handler)
     clock = SystemClock()
     view = View(Console(stderr=True), clock)
     with Surroundings(asked, view.say) as around, (around.folder / "log.ndjson").open("w") as lines:

@@ -61,7 +61,7 @@ def test_all_that_the_shop_told_arrives_once(bootstrap: str, tmp_path: Path) -> 
     assert sum(enrich["endings"].values()) == sum(enrich["read"].values())
     assert enrich["endings"]["conversion"] == sum(enrich["conversions"].values()) == meta["owed"]
     assert meta["owed"] == meta["delivered"] + sum(meta["skipped"].values()) + meta["rejected"]
-    assert meta["skipped"].keys() == {"consent"}
+    assert meta["skipped"].keys() == {"consent", "no_refund"}
     assert demo_topics(bootstrap) == before, "the demo's topics are removed"
 
 
