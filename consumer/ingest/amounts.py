@@ -7,6 +7,7 @@ Unmappable with `bad_money`, or the reason given for a count.
 import re
 
 from consumer.errors import Unmappable
+from consumer.ingest.shape import shape
 
 NOISE = 1e-6
 """Of a minor unit: so far a double may be off by what computers do to sums, and no farther."""
@@ -30,7 +31,7 @@ def text_minor(text: str, digits: int, path: str) -> int:
             return int(plain)
     found = _DECIMAL.fullmatch(text.strip())
     if found is None:
-        raise Unmappable("bad_money", f"{path} is not a decimal number with a point")
+        raise Unmappable("bad_money", f"{path} is not a decimal number with a point ({shape(text)})")
     sign, whole, fraction = found[1], found[2], (found[3] or "").rstrip("0")
     if len(fraction) > digits:
         raise _too_fine(path)
@@ -85,7 +86,9 @@ def rounded_minor(amount: str | float, digits: int, path: str) -> int:
     try:
         return round(_scaled(float(amount), digits, path))
     except ValueError:
-        raise Unmappable("bad_money", f"{path} is not a decimal number with a point") from None
+        raise Unmappable(
+            "bad_money", f"{path} is not a decimal number with a point ({shape(amount)})"
+        ) from None
 
 
 def whole_text(text: str, reason: str, path: str) -> int:
@@ -95,7 +98,7 @@ def whole_text(text: str, reason: str, path: str) -> int:
     1999
     """
     if _WHOLE.fullmatch(bare := text.strip()) is None:
-        raise Unmappable(reason, f"{path} is not a whole number")
+        raise Unmappable(reason, f"{path} is not a whole number ({shape(text)})")
     return int(bare)
 
 
@@ -106,7 +109,7 @@ def whole_double(number: float, reason: str, path: str) -> int:
     2
     """
     if not number.is_integer():
-        raise Unmappable(reason, f"{path} is not a whole number")
+        raise Unmappable(reason, f"{path} is not a whole number ({shape(number)})")
     return int(number)
 
 

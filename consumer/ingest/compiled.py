@@ -24,6 +24,7 @@ from consumer.ingest.paths import All, Named, Path
 from consumer.ingest.reach import Kinds, Reach
 from consumer.ingest.rules import Rule, Section, Side
 from consumer.ingest.scope import Found, Scope
+from consumer.ingest.shape import shape
 from consumer.ingest.targets import Group, Target, Value
 from consumer.ingest.times import iso_ms
 from consumer.ingest.values import Values
@@ -76,9 +77,9 @@ def text_of(value: object) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def unlisted(path: str) -> None:
+def unlisted(path: str, value: object) -> None:
     """Refuse a word that the mapping doesn't know."""
-    raise Unmappable("bad_value", f"{path} is none of the values that the mapping lists")
+    raise Unmappable("bad_value", f"{path} is none of the values that the mapping lists ({shape(value)})")
 
 
 def other_currency(path: str) -> None:

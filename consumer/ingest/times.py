@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 from consumer.errors import Unmappable
+from consumer.ingest.shape import shape
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
@@ -17,7 +18,7 @@ def iso_ms(text: str, zone: timezone | None, path: str) -> int:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise Unmappable("bad_time", f"{path} is not an ISO 8601 time") from None
+        raise Unmappable("bad_time", f"{path} is not an ISO 8601 time ({shape(text)})") from None
     if at.tzinfo is None:
         if zone is None:
             raise Unmappable(

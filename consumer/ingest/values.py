@@ -134,7 +134,7 @@ class Values:
             rest = f"text_of({x})" if others == OTHERS else repr(others)
             return f"None if {x} is None or {x} == '' else {listed}.get({x}, {rest})"
         scope.lines.append(
-            f"if {x} not in {listed} and {x} is not None and {x} != '': unlisted({path.text!r})"
+            f"if {x} not in {listed} and {x} is not None and {x} != '': unlisted({path.text!r}, {x})"
         )
         return f"{listed}.get({x})"
 
