@@ -55,7 +55,7 @@ class Kafka:
         """Fetch the jars, start all nodes, wait until they answer. Raises NotStarted, Unreachable."""
         self._classpath = f"{fetch.kafka_jars()}/*"
         (self._folder / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = _cluster_id()
         formats = [self._format(node, cluster) for node in range(self.nodes)]
         for node, formatting in enumerate(formats):
             if formatting.wait(START_TIMEOUT_S) != 0:
@@ -180,6 +180,12 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+def _cluster_id() -> str:
+    """A random id as Kafka writes them, but with no dash first: the tool that formats would take it for an option."""
+    text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return "A" + text[1:]
 
 
 def _answers(port: int) -> bool:

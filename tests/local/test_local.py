@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from consumer.local import fetch
+from consumer.local import broker, fetch
 from consumer.local.broker import Kafka
 
 
@@ -58,3 +58,10 @@ def test_a_file_that_is_not_the_locked_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(fetch.Tampered, match="removed; fetch again"):
         fetch.check(artifact, forged)
     assert not forged.exists()
+
+
+def test_no_cluster_id_looks_like_an_option() -> None:
+    """One random id in 64 began with a dash, and the storage was not made."""
+    ids = {broker._cluster_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert not any(each.startswith("-") or len(each) != 22 for each in ids)
