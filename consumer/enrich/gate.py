@@ -14,6 +14,8 @@ STATES = frozenset(
 )
 """States that have a filter reason of their own; all others share `state_other`, so that reasons stay few."""
 
+NO_CURRENCY = Refused("no_currency", "currency is empty or no ISO 4217 code")
+
 
 def gate(head: OrderHead, stream_ms: int, now_ms: int, rules: Rules) -> Filtered | Refused | None:
     """Why the order is no purchase now; None if it is one.
@@ -28,7 +30,7 @@ def gate(head: OrderHead, stream_ms: int, now_ms: int, rules: Rules) -> Filtered
     if head.paid_at_ms > now_ms + FUTURE_MAX_MS:
         return Refused("future_time", "paid_at lies in the future")
     if exponent(head.currency) is None:
-        return Refused("no_currency", "currency is empty or no ISO 4217 code")
+        return NO_CURRENCY
     if head.paid_at_ms < stream_ms - rules.dedupe_window_ms:
         return Filtered("too_old")
     return None

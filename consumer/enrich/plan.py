@@ -17,7 +17,7 @@ from msgspec import Struct
 from consumer.enrich.context import Context, keep, merge
 from consumer.enrich.conversion import STEP_EVENTS, own_part, purchase_ids, step_event, step_id
 from consumer.enrich.dedupe import Claim, again, claim_id, odd, subject_of, told_by, worth_of
-from consumer.enrich.gate import gate
+from consumer.enrich.gate import NO_CURRENCY, gate
 from consumer.enrich.join import TOO_LARGE, admit, converted, release_completed, release_passed, release_read
 from consumer.enrich.memory import Memory, Waiting
 from consumer.enrich.planned import Empty, Filtered, Kept, Planned, Refused, Repeated, first_of
@@ -126,6 +126,8 @@ def _paid(
 ) -> list[Planned]:
     """The purchase, unless it is known or doesn't count any more, and each refund that is new."""
     head, stream_ms = order.head, memory.time.of("orders")
+    if exponent(head.currency) is None:  # the gate asks it of purchases alone
+        return [NO_CURRENCY]
     worth = worth_of(head.currency, head.grand_total_minor, order.items)
     known = refusal if before is None else Repeated(again(before.claim, origin, worth), before.odd)
     given_back = refunds(order, origin, memory, now_ms, rules)

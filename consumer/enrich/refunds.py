@@ -64,7 +64,11 @@ def refunds(order: Order, origin: Origin, memory: Memory, now_ms: int, rules: Ru
 
 def _named(order: Order, *, cancelled: bool) -> Iterator[Named]:
     head, total_minor = order.head, 0
+    seen: set[str] = set()
     for refund in order.refunds:
+        if refund.refund_id and refund.refund_id in seen:
+            continue
+        seen.add(refund.refund_id)
         total_minor += refund.amount_minor
         yield Named(replace(refund, refund_id=refund.refund_id or str(total_minor)), total_minor)
     if cancelled:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.enrich.planned import Also, Converted, Filtered, Planned, Repeated, Waits
+from consumer.enrich.planned import Also, Converted, Filtered, Planned, Refused, Repeated, Waits
 from consumer.model import Conversion, Ending, Item, Refund
 from tests.enrich.conftest import DAY_MS, T0_MS, Shop
 
@@ -114,6 +114,23 @@ def test_refund_of_an_order_long_past_counts(shop: Shop, told: Told) -> None:
         shop.order(checkout_id="", at_s=20 * DAY_S, paid_at_ms=T0_MS, refunds=(refund,)),
     )
     assert [event.event_id for event in told(planned)] == ["purchase:other", "refund:o1:r1"]
+
+
+@pytest.mark.parametrize("status", ["CANCELLED", "REFUNDED"])
+def test_no_currency_gives_nothing_back(shop: Shop, status: str) -> None:
+    """Money without a currency is never told: the record is a letter, as a purchase would be."""
+    (planned,) = shop.plan(shop.order(checkout_id="", status=status, currency="", refunds=(FIRST,)))
+    assert isinstance(planned, Refused)
+    assert planned.reason == "no_currency"
+
+
+def test_refund_listed_twice_counts_once(paid: Shop, told: Told) -> None:
+    """One id is one refund, in its event and in what a cancellation leaves to give back."""
+    twice = paid.order(checkout_id="", at_s=300, status="CANCELLED", refunds=(FIRST, FIRST))
+    assert [(event.refund_id, event.value_minor) for event in told(paid.plan(twice))] == [
+        ("r1", 500),
+        ("cancel", 1499),
+    ]
 
 
 def test_reread_gives_nothing_back_again(paid: Shop) -> None:
