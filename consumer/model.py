@@ -270,6 +270,8 @@ class Receipt(Struct, frozen=True, gc=False):
     attempts: int = 0
     replay_id: str = ""
     late: bool = False
+    request_id: str = ""
+    request_index: int = 0
     value_minor: int = 0
     currency: str = ""
     first_attempt_at_ms: int = 0

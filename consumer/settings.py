@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import yaml
@@ -113,6 +113,7 @@ def start_point(text: str) -> str:
 Url: TypeAlias = Annotated[str, AfterValidator(safe_url)]
 Start: TypeAlias = Annotated[str, BeforeValidator(as_text), AfterValidator(start_point)]
 Positive: TypeAlias = Annotated[int, Field(gt=0)]
+EventName: TypeAlias = Literal["purchase", "refund", "begin_checkout", "add_payment_info"]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 
 
@@ -230,23 +231,36 @@ class Destination(Section):
     """A platform plus an account."""
 
     name: Name = Field(description="Yours to choose; names the consumer group and the metrics.")
-    platform: str = Field(description="meta, …")
+    platform: str = Field(description="meta, google, ga4, tiktok, …: the README's table has all.")
     account: str = Field(description="The pixel, dataset or account id at the platform.")
-    token_file: Path = Field(
-        description="File with the access token; polled, so a new token needs no restart."
-    )
+    token_file: Path = Field(description="File with the token or key; polled, so a new one needs no restart.")
     base_url: Url | None = Field(
         None, description="Another address than the platform's own: a proxy or emulator."
     )
-    events: frozenset[Literal["purchase", "refund", "begin_checkout", "add_payment_info"]] = Field(
-        frozenset({"purchase", "refund", "begin_checkout", "add_payment_info"}),
-        description="Events that this destination wants.",
+    events: frozenset[EventName] = Field(
+        frozenset(get_args(EventName)), description="Events that this destination wants."
+    )
+    actions: dict[EventName, str] = Field(
+        default_factory=dict,
+        description="Event to its id at a platform that wants one: a conversion action, a rule, a tag.",
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict,
+        description="What else the platform must know, by the names in the README's table.",
+    )
+    when: str = Field(
+        "", description="Only conversions for which this holds, in CEL, such as currency in ['EUR']."
+    )
+    value: Literal["grand_total", "without_tax_and_shipping"] = Field(
+        "grand_total", description="What the platform is told that an order is worth."
     )
     start: Start | None = Field(
         None, description="Where it starts the first time; the top-level start if absent."
     )
     batch_max_events: Positive = Field(100, description="Events in a request, at most.")
-    linger_ms: int = Field(200, ge=0, description="How long a batch waits for more events.")
+    linger_ms: int | None = Field(
+        None, ge=0, description="How long a batch waits for more events; the platform's advice if absent."
+    )
     concurrency_max_requests: Positive = Field(8, description="Requests under way at once, at most.")
     request_timeout_s: Positive = Field(10, description="How long one request may take.")
     unknown: Literal["resend", "letter"] = Field(

@@ -32,6 +32,7 @@ REASONS: Mapping[str, Fault] = {
     "too_large": "shop",
     "unmapped": "operator",
     "misdirected": "operator",
+    "condition": "operator",
     "incomplete": "shop",
     "rejected": "platform",
     "expired": "platform",

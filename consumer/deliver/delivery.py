@@ -53,7 +53,10 @@ class Group(Struct, eq=False):
 
 
 class Ended(Struct, frozen=True, gc=False):
-    """The outcome of a delivery, to be made durable. `letter` is the letter's reason, "" if there is to be none."""
+    """The outcome of a delivery, to be made durable. `letter` is the letter's reason, "" if there is to be none.
+
+    `request_id` is the platform's, if it may find fault later with the event at `request_index` of that request.
+    """
 
     record: Record
     conversion: Conversion | None
@@ -66,6 +69,8 @@ class Ended(Struct, frozen=True, gc=False):
     first_attempt_at_ms: int = 0
     letter: str = ""
     why: str = ""
+    request_id: str = ""
+    request_index: int = 0
 
 
 Waiting: TypeAlias = float

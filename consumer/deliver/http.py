@@ -55,16 +55,18 @@ class Http:
         if self._session is not None:
             await self._session.close()
 
-    async def post(self, request: Request, timeout_s: float) -> Answer:
+    async def send(self, request: Request, timeout_s: float) -> Answer:
         """Send it, once. Never raises for what the other side or the network does."""
         if self._session is None:
-            message = "enter the context before posting"
+            message = "enter the context before sending"
             raise RuntimeError(message)
         noted = SimpleNamespace(sent=False)
         try:
-            async with self._session.post(
+            async with self._session.request(
+                request.method,
                 request.url,
-                data=request.body,
+                params={name: value.reveal() for name, value in request.secret_query.items()},
+                data=request.body or None,
                 headers={name: _revealed(value) for name, value in request.headers.items()},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
@@ -88,8 +90,7 @@ async def _note_sent(
 
 
 def _revealed(value: str | Secret) -> str:
-    """A token goes into its header, in the form that HTTP knows for it."""
-    return f"Bearer {value.reveal()}" if isinstance(value, Secret) else value
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

@@ -1,14 +1,18 @@
 """A record of conversions becomes a delivery that can be sent, or ends before that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from consumer.deliver.delivery import Delivery, Ended
 from consumer.deliver.route import Expire, Send, Skip, route
 from consumer.deliver.settle import Progress
+from consumer.deliver.when import When, WhenError
+from consumer.deliver.worth import Rule, valued
 from consumer.errors import RecordError
 from consumer.model import Conversion, Outcome, Record
-from consumer.platforms.contract import Platform, Unfit
+from consumer.platforms.contract import Account, Platform, Unfit
 
 Decode: TypeAlias = Callable[[bytes], Conversion]
 """Raises RecordError, and SchemaUnavailable if the record must wait."""
@@ -21,14 +25,23 @@ class Ready(NamedTuple):
     not_before_ms: int
 
 
+class Wants(Struct, frozen=True):
+    """What a destination takes of what its platform can take, for which account, and what an order is worth there."""
+
+    events: Collection[str]
+    account: Account
+    when: When | None = None
+    value: Rule = "grand_total"
+
+
 class Intake:
     """Decodes, routes and builds for one destination."""
 
-    def __init__(self, decode: Decode, platform: Platform, wanted: frozenset[str], started_ms: int) -> None:
-        """`wanted` are the destination's events, `started_ms` is when the destination began."""
+    def __init__(self, decode: Decode, platform: Platform, wants: Wants, started_ms: int) -> None:
+        """`started_ms` is when the destination began."""
         self._decode = decode
         self._platform = platform
-        self._wanted = wanted
+        self._wants = wants
         self._started_ms = started_ms
 
     def decode(self, record: Record) -> Conversion | RecordError:
@@ -46,7 +59,16 @@ class Intake:
         """What is to be done about a record that `decode` has read."""
         if isinstance(told, RecordError):
             return _refused(record, None, progress, "unreadable", told.reason, str(told))
-        way = route(told, self._platform, self._wanted, self._started_ms, now_ms)
+        return self._routed(record, valued(told, self._wants.value), progress, now_ms)
+
+    def _routed(self, record: Record, told: Conversion, progress: Progress, now_ms: int) -> Ready | Ended:
+        wants = self._wants
+        way = route(told, self._platform, wants.events, self._started_ms, now_ms)
+        try:
+            if isinstance(way, Send) and wants.when is not None and not wants.when.holds(told):
+                way = Skip("when")
+        except WhenError as error:
+            return _refused(record, told, progress, "condition", "when", str(error))
         match way:
             case Skip(reason):
                 return Ended(record, told, progress, Outcome.SKIPPED, reason=reason)
@@ -54,7 +76,7 @@ class Intake:
                 why = "the platform's window closed before it was read"
                 return Ended(record, told, progress, Outcome.EXPIRED, "expired", letter="expired", why=why)
             case Send(not_before_ms, deadline_ms):
-                event = self._platform.event(told)
+                event = self._platform.event(told, wants.account)
                 if isinstance(event, Unfit):
                     return _refused(record, told, progress, "incomplete", event.code, event.why)
                 return Ready(Delivery(record, told, progress, event, deadline_ms), not_before_ms)
@@ -66,7 +88,7 @@ class Intake:
         return Ended(record, conversion, progress, Outcome.UNKNOWN, "unknown", letter="unknown", why=why)
 
     def __repr__(self) -> str:
-        return f"<Intake {self._platform.name}: {', '.join(sorted(self._wanted))}>"
+        return f"<Intake {self._platform.name}: {', '.join(sorted(self._wants.events))}>"
 
 
 def _refused(

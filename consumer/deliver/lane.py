@@ -52,13 +52,13 @@ Next: TypeAlias = Group | Waiting | None
 
 
 class LaneRules(Struct, frozen=True):
-    """What the destination's settings and its platform say."""
+    """What the destination's settings and its platform say. `resends` are events that, unconfirmed, are sent again."""
 
     limits: Limits
     batch_max_events: int
     linger_s: float
     concurrency_max_requests: int
-    resend_unconfirmed: bool
+    resends: frozenset[str]
 
 
 class Lane:
@@ -176,9 +176,9 @@ class Lane:
             delivery.http_status = http_status
             delivery.code = getattr(verdict, "code", "")
         match verdict:
-            case Accepted():
+            case Accepted(request_id):
                 self._learn(group, -1)
-                self._deliver(group.deliveries)
+                self._deliver(group.deliveries, request_id)
             case PerEvent(verdicts):
                 self._each(group, verdicts, now)
             case BatchRejected(code, why, culprits):
@@ -294,27 +294,42 @@ class Lane:
             self._wait(part, max(waits_s, min(after_s or 0.0, RETRY_AFTER_MAX_S)), now)
 
     def _unconfirmed(self, group: Group, now: Now) -> None:
-        if self._rules.resend_unconfirmed:
-            self.resent += len(group.deliveries)
-            self._again(group, None, now)
-            return
+        again = [delivery for delivery in group.deliveries if self.resends(delivery)]
         for delivery in group.deliveries:
-            self._end(delivery, Outcome.UNKNOWN, letter="unknown", why="sent, and no reply came")
+            if not self.resends(delivery):
+                self._end(delivery, Outcome.UNKNOWN, letter="unknown", why="sent, and no reply came")
+        if again:
+            self.resent += len(again)
+            group.deliveries = again
+            self._again(group, None, now)
+
+    def resends(self, delivery: Delivery) -> bool:
+        """Whether it is sent again if nobody knows what became of it."""
+        return delivery.conversion.event_name in self._rules.resends
 
     def credentials_changed(self, now: Now) -> None:
         """Someone did something about a set-up fault: probe at once."""
         self._park.renewed(now)
 
-    def _deliver(self, deliveries: Sequence[Delivery]) -> None:
+    def _deliver(self, deliveries: Sequence[Delivery], request_id: str = "") -> None:
         self._accepted += len(deliveries)
-        for delivery in deliveries:
-            self._end(delivery, Outcome.DELIVERED)
+        for index, delivery in enumerate(deliveries):
+            self._end(delivery, Outcome.DELIVERED, request_id=request_id, request_index=index)
 
     def _reject(self, delivery: Delivery, verdict: Rejected) -> None:
         delivery.code = verdict.code
         self._end(delivery, Outcome.REJECTED, letter="rejected", why=verdict.why)
 
-    def _end(self, delivery: Delivery, outcome: Outcome, *, letter: str = "", why: str = "") -> None:
+    def _end(
+        self,
+        delivery: Delivery,
+        outcome: Outcome,
+        *,
+        letter: str = "",
+        why: str = "",
+        request_id: str = "",
+        request_index: int = 0,
+    ) -> None:
         ended = Ended(
             record=delivery.record,
             conversion=delivery.conversion,
@@ -327,6 +342,8 @@ class Lane:
             first_attempt_at_ms=delivery.first_attempt_at_ms,
             letter=letter,
             why=why,
+            request_id=request_id,
+            request_index=request_index,
         )
         self._ended.append(ended)
 

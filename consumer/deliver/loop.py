@@ -10,7 +10,7 @@ import structlog
 
 from consumer.clock import Clock, SystemClock
 from consumer.codec import Decoder
-from consumer.deliver.checks import Ground, account_of, check
+from consumer.deliver.checks import Ground, account_now, check
 from consumer.deliver.http import Http
 from consumer.deliver.intake import Intake
 from consumer.deliver.intent import Intents
@@ -19,6 +19,7 @@ from consumer.deliver.outcomes import Addressee, EncodeReceipt, Outcomes
 from consumer.deliver.pump import LEAVE_WAIT_S, Pump, Tools
 from consumer.deliver.sender import Sender
 from consumer.deliver.senders import Senders
+from consumer.deliver.setup import resends
 from consumer.deliver.tally import DestinationTally
 from consumer.errors import CapiError
 from consumer.kafka.reader import Reader
@@ -110,7 +111,7 @@ class DestinationLoop:
         intake = Intake(
             self._decode,
             ground.platform,
-            self._destination.events,
+            ground.wants,
             decided.decided_at_ms if decided is not None else 0,
         )
         reader = Reader(self._settings.kafka, self._group, eof=True)
@@ -125,7 +126,8 @@ class DestinationLoop:
     def _pumped(
         self, stop: threading.Event, ground: Ground, reader: Reader, writer: Writer, intake: Intake
     ) -> None:
-        intents = None if self._resends(ground) else Intents()
+        sure = resends(self._destination, ground.platform)
+        intents = None if sure.issuperset(ground.wants.events) else Intents()
         sender, sending = self._senders.begin(lambda http: self._sender(http, ground, intents))
         outcomes = Outcomes(writer, self._encode, self._addressee(ground), self._clock, self.tally)
         self.tally.token_read_ms = self._clock.now_ms()
@@ -160,25 +162,21 @@ class DestinationLoop:
                 if ground.token_file.changed():
                     self.tally.token_read_ms = self._clock.now_ms()
                     self._log.info("token_changed")
-                    sender.renew(account_of(self._destination, ground))
-
-    def _resends(self, ground: Ground) -> bool:
-        """Whether what may count already is sent again."""
-        return ground.platform.dedupes_server_events or self._destination.unknown == "resend"
+                    sender.renew(account_now(self._destination, ground))
 
     def _sender(self, http: Http, ground: Ground, intents: Intents | None) -> Sender:
         destination, platform = self._destination, ground.platform
         rules = LaneRules(
             limits=platform.limits,
             batch_max_events=destination.batch_max_events,
-            linger_s=destination.linger_ms / 1000,
+            linger_s=(platform.linger_ms if destination.linger_ms is None else destination.linger_ms) / 1000,
             concurrency_max_requests=destination.concurrency_max_requests,
-            resend_unconfirmed=self._resends(ground),
+            resends=resends(destination, platform),
         )
         return Sender(
             Lane(destination.name, rules, self._chance),
             platform,
-            account_of(destination, ground),
+            account_now(destination, ground),
             http,
             self._clock,
             self.tally,

@@ -115,6 +115,8 @@ def _receipt(ended: Ended, to: Addressee, now_ms: int) -> Receipt:
         code=ended.code,
         http_status=ended.http_status,
         attempts=ended.attempts,
+        request_id=ended.request_id,
+        request_index=ended.request_index,
         value_minor=conversion.value_minor if conversion is not None else 0,
         currency=conversion.currency if conversion is not None else "",
         first_attempt_at_ms=ended.first_attempt_at_ms,

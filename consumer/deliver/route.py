@@ -1,5 +1,6 @@
 """Whether a destination is to have a conversion: what isn't sent is skipped with a reason, or has expired."""
 
+from collections.abc import Collection
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -32,7 +33,7 @@ Way: TypeAlias = Skip | Expire | Send
 
 
 def route(
-    conversion: Conversion, platform: Platform, wanted: frozenset[str], started_ms: int, now_ms: int
+    conversion: Conversion, platform: Platform, wanted: Collection[str], started_ms: int, now_ms: int
 ) -> Way:
     """Decide it. `wanted` are the destination's events, `started_ms` is when the destination began."""
     name = conversion.event_name
@@ -40,7 +41,8 @@ def route(
         return Skip("not_wanted")
     if name not in platform.events:
         return Skip(f"no_{name}")
-    if conversion.consent_ads == ConsentState.DENIED:
+    asked = conversion.consent_ads if platform.purpose == "ads" else conversion.consent_analytics
+    if asked == ConsentState.DENIED:
         return Skip("consent")
     return _window(conversion, platform.limits, started_ms, now_ms)
 

@@ -3,30 +3,24 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from http import HTTPStatus
+from typing import TypeAlias
 
 import structlog
 
 from consumer.clock import Clock
+from consumer.deliver.access import Access, Sends
 from consumer.deliver.delivery import Delivery, Ended, Group, Now
 from consumer.deliver.http import Answer, NoReply, NotSent
 from consumer.deliver.intent import Intents
 from consumer.deliver.lane import Lane
 from consumer.deliver.pace import BreakerState
 from consumer.deliver.tally import DestinationTally
-from consumer.platforms.contract import Account, Platform, Reply, Request, Transient, Unconfirmed, Verdict
+from consumer.platforms.contract import Account, Platform, Reply, Transient, Unconfirmed, Verdict
 from consumer.telemetry import traces
 
 HandOver: TypeAlias = Callable[[list[Ended]], None]
 """Takes outcomes; called in the sender's event loop, must not block."""
-
-
-class Posts(Protocol):
-    """Something that sends requests."""
-
-    async def post(self, request: Request, timeout_s: float) -> Answer:
-        """Send it, once."""
-        ...
 
 
 class Sender:
@@ -40,7 +34,7 @@ class Sender:
         lane: Lane,
         platform: Platform,
         account: Account,
-        http: Posts,
+        http: Sends,
         clock: Clock,
         tally: DestinationTally,
         *,
@@ -51,7 +45,7 @@ class Sender:
         self.lane = lane
         self.finished = threading.Event()
         self._platform = platform
-        self._account = account
+        self._access = Access(account, platform.grant, http, clock, request_timeout_s)
         self._http = http
         self._clock = clock
         self._tally = tally
@@ -92,31 +86,29 @@ class Sender:
 
     async def _intend(self, group: Group) -> None:
         """Send it; where intent is to be told first, send what it could be told of."""
-        if self._intents is None:
+        unsure = [delivery for delivery in group.deliveries if not self.lane.resends(delivery)]
+        if self._intents is None or not unsure:
             await self._send(group)
             return
-        going = set(await self._intents.ask(group.deliveries))
-        if withheld := {delivery for delivery in group.deliveries if delivery not in going}:
+        going = set(await self._intents.ask(unsure))
+        if withheld := {delivery for delivery in unsure if delivery not in going}:
             self.lane.withhold(group, withheld, self._now())
             self._news.set()
         if not group.deliveries:
             return
         group.began_s = self._now().s
-        sent = group.deliveries
         over = {id(each.record) for each in await self._send(group)}
-        if back := [delivery for delivery in sent if id(delivery.record) not in over]:
+        if back := [delivery for delivery in going if id(delivery.record) not in over]:
             self._intents.withdraw(back)
 
     async def _send(self, group: Group) -> list[Ended]:
         """Send it, and act on what comes back; what ended with it."""
-        request = self._platform.request(self._account, [delivery.event for delivery in group.deliveries])
         told: dict[str, str | int] = {
             "capi.destination": self.lane.name,
             "messaging.batch.message_count": len(group.deliveries),
         }
         with traces.span("deliver", told, _traceparents(group)) as span:
-            answer = await self._http.post(request, self._request_timeout_s)
-            verdict = self._judge(answer)
+            answer, verdict = await self._exchanged([delivery.event for delivery in group.deliveries])
             span.set_attribute("capi.verdict", type(verdict).__name__)
             if isinstance(answer, Reply):
                 span.set_attribute("http.response.status_code", answer.status)
@@ -132,6 +124,17 @@ class Sender:
         self._news.set()
         return ended
 
+    async def _exchanged(self, events: list[bytes], *, again: bool = True) -> tuple[Answer | None, Verdict]:
+        """The answer, if there was a request, and the verdict. A token that ended too soon is renewed, once."""
+        account = await self._access.account()
+        if not isinstance(account, Account):
+            return None, account
+        answer = await self._http.send(self._platform.request(account, events), self._request_timeout_s)
+        refused = isinstance(answer, Reply) and answer.status == HTTPStatus.UNAUTHORIZED
+        if refused and again and self._access.refused(account):
+            return await self._exchanged(events, again=False)
+        return answer, self._judge(answer)
+
     def _judge(self, answer: Answer) -> Verdict:
         match answer:
             case Reply():
@@ -141,7 +144,7 @@ class Sender:
             case NoReply(code):
                 return Unconfirmed(code)
 
-    def _count(self, answer: Answer, verdict: Verdict, took_s: float) -> None:
+    def _count(self, answer: Answer | None, verdict: Verdict, took_s: float) -> None:
         self._tally.replied(type(verdict).__name__, took_s)
         code = getattr(verdict, "code", "")
         if code and code not in self._platform.known_codes and isinstance(answer, Reply):
@@ -197,7 +200,7 @@ class Sender:
         self._loop.call_soon_threadsafe(self._renew, account)
 
     def _renew(self, account: Account) -> None:
-        self._account = account
+        self._access.renew(account)
         self.lane.credentials_changed(self._now())
         self._news.set()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -29,8 +29,13 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text, for the request's header and nothing else."""
+        """The text, for the request that needs it and nothing else."""
         return self._text
+
+    @property
+    def bearer(self) -> "Secret":
+        """As the header Authorization takes it (RFC 6750, 2.1)."""
+        return Secret(f"Bearer {self._text}")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._text == self._text
@@ -43,20 +48,28 @@ class Secret:
 
 
 class Account(Struct, frozen=True):
-    """Whose events they are. `base_url` is without a slash at its end."""
+    """Whose events they are. `base_url` is without a slash at its end.
+
+    `token` is what requests carry: the token file's, or the access token that was had for it. `actions` is by our
+    event names, `options` by the names that the platform's `Setup` knows.
+    """
 
     base_url: str
     account: str
     token: Secret
+    actions: Mapping[str, str] = {}
+    options: Mapping[str, str] = {}
     test_event_code: str = ""
 
 
 class Request(Struct, frozen=True):
-    """One POST. The URL holds no secret; headers may."""
+    """One request. The URL holds no secret; headers and `secret_query`, which is added to the URL, may."""
 
     url: str
     headers: Mapping[str, str | Secret]
     body: bytes
+    secret_query: Mapping[str, Secret] = {}
+    method: Literal["POST", "GET"] = "POST"
 
 
 class Reply(Struct, frozen=True):
@@ -76,7 +89,9 @@ class Unfit(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """The platform has it."""
+    """The platform has it. `request_id` is there if it may find fault later, and can be asked by that."""
+
+    request_id: str = ""
 
 
 class Rejected(Struct, frozen=True):
@@ -148,6 +163,59 @@ Verdict: TypeAlias = (
 )
 
 
+class Token(Struct, frozen=True):
+    """An access token, and for how long it is good."""
+
+    access: Secret
+    expires_in_s: float
+
+
+class Grant(Struct, frozen=True):
+    """How an access token is had for what the token file holds (OAuth 2.0).
+
+    `request` makes the token request, at a time in epoch seconds, of the file's text; SetupFault if that is not what
+    it must be. `judge` reads the answer.
+    """
+
+    request: Callable[[Secret, float], Request | SetupFault]
+    judge: Callable[[Reply], Token | SetupFault | Transient | Throttled]
+
+
+class LateFault(Struct, frozen=True):
+    """What was found wrong with `count` events of a request after it was accepted.
+
+    `indices` are those events' places in it, empty if the platform doesn't tell. `counts` if they count all the same.
+    """
+
+    reason: str
+    count: int
+    indices: tuple[int, ...] = ()
+    counts: bool = False
+
+
+class Diagnosed(Struct, frozen=True):
+    """The platform is done with a request, and this is what it found."""
+
+    faults: tuple[LateFault, ...] = ()
+
+
+class Undiagnosed(Struct, frozen=True):
+    """Not yet; ask again. `lost` if there is no use in that."""
+
+    code: str
+    lost: bool = False
+
+
+class Diagnosis(Struct, frozen=True):
+    """How a platform is asked, later, what became of a request. Times are seconds after its acceptance."""
+
+    first_after_s: float
+    again_after_s: float
+    give_up_after_s: float
+    request: Callable[[Account, str], Request]
+    judge: Callable[[Reply], Diagnosed | Undiagnosed]
+
+
 class Limits(Struct, frozen=True):
     """What a platform takes. None stands for a limit that it doesn't have."""
 
@@ -158,23 +226,50 @@ class Limits(Struct, frozen=True):
     requests_per_s: float | None = None
 
 
+class Field(Struct, frozen=True):
+    """One thing that a destination of the platform must, or may, name in its settings: what it is, and its form."""
+
+    about: str
+    form: str
+    needed: bool = True
+
+
+class Setup(Struct, frozen=True):
+    """What someone who sets up a destination must have, and where it is found. `credentials` are the token file's.
+
+    `action` is what the platform wants to be named for each of our events, None if its events have names of their own.
+    """
+
+    account: Field
+    credentials: str
+    action: Field | None = None
+    options: Mapping[str, Field] = {}
+
+
 class Platform(Struct, frozen=True):
     """One platform's file, as the lane sees it.
 
-    `events` maps our event names to the platform's; what is not in it is not taken. `dedupes_server_events` says if
-    sending twice is documented to be safe. `known_codes` are the codes of `judge`'s table: others are counted.
+    `events` maps our event names to the platform's; what is not in it is not taken. `dedupes_server_events` are those
+    of ours that are documented to be safe to send twice. `known_codes` are the codes of `judge`'s table: others are
+    counted. `purpose` is the customer's consent that it needs. `linger_ms` is how long a batch should wait if the
+    settings don't say: a platform that counts requests is asked less often.
     """
 
     name: str
     version: str
     base_url: str
+    setup: Setup
     limits: Limits
     events: Mapping[str, str]
-    dedupes_server_events: bool
+    dedupes_server_events: frozenset[str]
     known_codes: frozenset[str]
-    event: Callable[[Conversion], bytes | Unfit]
+    event: Callable[[Conversion, Account], bytes | Unfit]
     request: Callable[[Account, Sequence[bytes]], Request]
     judge: Callable[[Reply], Verdict]
+    purpose: Literal["ads", "analytics"] = "ads"
+    linger_ms: int = 200
+    grant: Grant | None = None
+    diagnosis: Diagnosis | None = None
 
 
 def retry_after_s(reply: Reply) -> float | None:

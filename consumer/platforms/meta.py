@@ -20,10 +20,12 @@ from consumer.platforms.contract import (
     Accepted,
     Account,
     BatchRejected,
+    Field,
     Limits,
     Platform,
     Reply,
     Request,
+    Setup,
     SetupFault,
     Throttled,
     TooLarge,
@@ -119,8 +121,9 @@ KNOWN_CODES = frozenset(
 )
 
 
-def event(conversion: Conversion) -> bytes | Unfit:
+def event(conversion: Conversion, account: Account) -> bytes | Unfit:
     """One element of `data`, as JSON."""
+    del account
     user = _user_data(conversion)
     if any(user.keys() <= broad for broad in TOO_BROAD):
         return Unfit("no_identifiers", "no identifier that Meta can match on, or only too broad ones")
@@ -203,7 +206,7 @@ def request(account: Account, events: Sequence[bytes]) -> Request:
     tail = b',"test_event_code":' + orjson.dumps(code) + b"}" if code else b"}"
     return Request(
         f"{account.base_url}/{VERSION}/{account.account}/events",
-        {"Authorization": account.token, "Content-Type": "application/json"},
+        {"Authorization": account.token.bearer, "Content-Type": "application/json"},
         b'{"data":[' + b",".join(events) + b"]" + tail,
     )
 
@@ -284,6 +287,10 @@ PLATFORM = Platform(
     name="meta",
     version=VERSION,
     base_url="https://graph.facebook.com",
+    setup=Setup(
+        account=Field("the dataset's id (pixel id), from Events Manager", r"\d+"),
+        credentials="a token of a system user, or the dataset's own: Events Manager, Settings, Conversions API",
+    ),
     limits=Limits(
         events_max=1000,
         bytes_max=1_000_000,  # not documented
@@ -291,7 +298,7 @@ PLATFORM = Platform(
         future_max_ms=60_000,  # not documented
     ),
     events=EVENTS,
-    dedupes_server_events=False,  # the docs are silent on server and server
+    dedupes_server_events=frozenset(),  # the docs are silent on server and server
     known_codes=KNOWN_CODES,
     event=event,
     request=request,

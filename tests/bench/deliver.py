@@ -10,7 +10,7 @@ from pathlib import Path
 
 from consumer.model import ConsentState
 from consumer.platforms import PLATFORMS
-from consumer.platforms.contract import Unfit
+from consumer.platforms.contract import Account, Secret, Unfit
 from tests.bench.ground import ROOT, Ground, ShopGround
 from tests.bench.planned import material
 from tests.bench.rows import Row
@@ -88,12 +88,13 @@ def _published(floor: ShopGround, records: int, seed: int, folder: Path) -> int:
     shop = Shop(seed, min(records, SHAPE_RECORDS), floor.ids())
     made = material(floor.settings, shop.messages, folder)
     meta = PLATFORMS["meta"]
+    account = Account(meta.base_url, "1", Secret("made-up"))
     wanted = [
         each
         for each in made.conversions
         if each.conversion.event_name in meta.events
         and each.conversion.consent_ads == ConsentState.GRANTED
-        and not isinstance(meta.event(each.conversion), Unfit)
+        and not isinstance(meta.event(each.conversion, account), Unfit)
     ]
     topic = f"{floor.settings.topics.prefix}.conversions"
     told = islice(cycle(wanted), records)

@@ -11,7 +11,7 @@ import pytest
 from consumer.deliver.delivery import Delivery, Ended, Group, Now
 from consumer.deliver.lane import Lane, LaneRules
 from consumer.deliver.settle import Progress
-from consumer.model import Conversion, Record
+from consumer.model import Conversion, EventName, Record
 from consumer.platforms.contract import Accepted, Limits, Verdict
 
 T0_MS = 1_790_000_000_000
@@ -34,7 +34,7 @@ def lane_rules(**changes: Any) -> LaneRules:  # noqa: ANN401
         "batch_max_events": 100,
         "linger_s": 0.2,
         "concurrency_max_requests": 16,
-        "resend_unconfirmed": True,
+        "resends": frozenset(EventName),
     }
     return LaneRules(**{**rules, **changes})
 

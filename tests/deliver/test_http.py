@@ -54,7 +54,7 @@ def posted(
         server = await asyncio.start_server(heard.accept, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with Http(SystemClock()) as http:
-            answers = [await http.post(request(port, host), timeout_s) for _ in range(times)]
+            answers = [await http.send(request(port, host), timeout_s) for _ in range(times)]
         server.close()
         return answers, heard
 
@@ -134,7 +134,7 @@ def test_refused_connection_is_not_sent() -> None:
 
     async def run() -> Answer:
         async with Http(SystemClock()) as http:
-            return await http.post(request(port), GENEROUS_S)
+            return await http.send(request(port), GENEROUS_S)
 
     assert asyncio.run(run()) == NotSent("connection")
 
@@ -144,7 +144,7 @@ def test_unknown_host_is_not_sent() -> None:
 
     async def run() -> Answer:
         async with Http(SystemClock()) as http:
-            return await http.post(Request("http://platform.invalid/x", {}, BODY), GENEROUS_S)
+            return await http.send(Request("http://platform.invalid/x", {}, BODY), GENEROUS_S)
 
     assert asyncio.run(run()) == NotSent("connection")
 
@@ -161,7 +161,7 @@ def test_failed_handshake_is_not_sent() -> None:
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with Http(SystemClock()) as http:
-            answer = await http.post(Request(f"https://127.0.0.1:{port}/x", {}, BODY), GENEROUS_S)
+            answer = await http.send(Request(f"https://127.0.0.1:{port}/x", {}, BODY), GENEROUS_S)
         server.close()
         return answer, port
 

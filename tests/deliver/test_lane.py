@@ -455,7 +455,7 @@ def test_unconfirmed_is_sent_again_or_is_a_letter(make_road: MakeRoad) -> None:
     again.drive(in_turn(Unconfirmed("timeout")))
     assert again.outcomes == dict.fromkeys(names, "delivered")
     assert again.lane.resent == 3
-    once = make_road(resend_unconfirmed=False)
+    once = make_road(resends=frozenset())
     once.add_many(3)
     once.drive(in_turn(Unconfirmed("timeout")))
     assert once.outcomes == dict.fromkeys(names, "unknown")
@@ -636,7 +636,7 @@ class Chaos:
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(seed=st.integers(0, 2**32), rules=st.sampled_from([{}, {"resend_unconfirmed": False}]))
+@given(seed=st.integers(0, 2**32), rules=st.sampled_from([{}, {"resends": frozenset()}]))
 def test_every_delivery_ends_exactly_once(
     make_road: MakeRoad, accept: Answer, seed: int, rules: dict[str, bool]
 ) -> None:

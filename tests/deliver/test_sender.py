@@ -22,7 +22,7 @@ from consumer.deliver.senders import Senders
 from consumer.deliver.settle import Progress
 from consumer.deliver.tally import DestinationTally
 from consumer.emulators.platforms import EmulatorThread
-from consumer.model import Conversion, Record
+from consumer.model import Conversion, EventName, Record
 from consumer.platforms import PLATFORMS
 from consumer.platforms.contract import Account, Reply, Secret
 
@@ -57,7 +57,7 @@ class Desk:
             "batch_max_events": 50,
             "linger_s": 0.01,
             "concurrency_max_requests": 8,
-            "resend_unconfirmed": True,
+            "resends": frozenset(EventName),
             **rules,
         }
         lane = Lane("meta-us", LaneRules(**told), Random(1))
@@ -88,7 +88,7 @@ class Desk:
             order_id=event_id,
             identity={"email": "a" * 64},
         )
-        event = META.event(conversion)
+        event = META.event(conversion, Account(META.base_url, PIXEL, Secret(RIGHT)))
         assert isinstance(event, bytes)
         record = Record("capi.conversions", 0, self.given, now_ms, b"key", b"value")
         progress.read(record.offset, now_ms)
@@ -216,7 +216,7 @@ def test_reset_after_the_body_is_sent_again(open_desk: Callable[..., Desk]) -> N
 
 def test_reset_after_the_body_is_a_letter_where_that_is_wanted(open_desk: Callable[..., Desk]) -> None:
     """Where counting twice is worse than not knowing, it isn't sent again."""
-    desk = open_desk(resend_unconfirmed=False)
+    desk = open_desk(resends=frozenset())
     desk.fault(kind="reset", after_body=True, count=1)
     ids = desk.add(10)
     desk.until(lambda: len(desk.ended) == 10)
@@ -296,7 +296,7 @@ def test_bug_in_a_platforms_file_ends_the_sender_loudly(open_desk: Callable[...,
 
 def test_nothing_is_sent_before_its_intent_is_committed(open_desk: Callable[..., Desk]) -> None:
     """Each request is told of first; once all have their outcome, nothing is intended."""
-    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk = open_desk(told_first=True, resends=frozenset())
     ids = desk.add(200)
     told: list[tuple[int, str]] = []
 
@@ -318,7 +318,7 @@ def test_nothing_is_sent_before_its_intent_is_committed(open_desk: Callable[...,
 
 def test_what_cannot_be_told_is_not_sent(open_desk: Callable[..., Desk]) -> None:
     """While no commit works nothing is posted, and nothing is held against the platform or the events."""
-    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk = open_desk(told_first=True, resends=frozenset())
     ids = desk.add(50)
     tries: list[str] = []
 
@@ -340,7 +340,7 @@ def test_what_cannot_be_told_is_not_sent(open_desk: Callable[..., Desk]) -> None
 )
 def test_what_came_back_is_no_longer_intended(open_desk: Callable[..., Desk], fault: dict[str, Any]) -> None:
     """Events that the platform refused for now are known not to count: a crash then leaves nothing unknown."""
-    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk = open_desk(told_first=True, resends=frozenset())
     desk.fault(**fault)
     ids = desk.add(10)
     desk.until(lambda: desk.tally.requests.total() > 0 and desk.tally.queued == 10)
@@ -355,7 +355,7 @@ def test_what_came_back_is_no_longer_intended(open_desk: Callable[..., Desk], fa
 
 def test_what_has_no_reply_stays_intended_until_it_settles(open_desk: Callable[..., Desk]) -> None:
     """As long as nobody knows if it counts, the text beside the commit says so."""
-    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk = open_desk(told_first=True, resends=frozenset())
     desk.fault(kind="hang", delay_s=0.5, after_body=True, count=1)
     ids = desk.add(10)
     desk.until(lambda: len(desk.accepted()) == 10)
@@ -367,7 +367,7 @@ def test_what_has_no_reply_stays_intended_until_it_settles(open_desk: Callable[.
 
 def test_intent_of_what_goes_elsewhere_is_refused(open_desk: Callable[..., Desk]) -> None:
     """A request that waits for its intent while its partition leaves is not sent; one with others goes without it."""
-    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk = open_desk(told_first=True, resends=frozenset())
     leaving = Progress(0)
     ours = desk.add(5)
     desk.add(5, leaving)
@@ -383,7 +383,7 @@ def test_intent_of_what_goes_elsewhere_is_refused(open_desk: Callable[..., Desk]
 
 def test_commit_that_raises_lets_nothing_be_sent(open_desk: Callable[..., Desk]) -> None:
     """Whatever breaks the pump, whoever asked is answered, and nothing was sent that no commit tells of."""
-    desk = open_desk(told_first=True, resend_unconfirmed=False)
+    desk = open_desk(told_first=True, resends=frozenset())
     desk.add(5)
     with pytest.raises(ZeroDivisionError):
         desk.until(lambda: False, broken_commit)

@@ -25,7 +25,8 @@ def test_conversion_becomes_this_event(
     platform: Platform, event_case: Case, conversion: Callable[[Case], Conversion]
 ) -> None:
     """A conversion becomes exactly the event of its case, or is unfit for the reason that it names."""
-    told = platform.event(conversion(event_case["given"]))
+    account = Account(platform.base_url, "1", Secret("made-up"), **event_case.get("account", {}))
+    told = platform.event(conversion(event_case["given"]), account)
     if "unfit" in event_case:
         assert isinstance(told, Unfit)
         assert told.code == event_case["unfit"]
@@ -42,6 +43,7 @@ def test_events_become_this_request(platform: Platform, request_case: Case) -> N
     request = platform.request(account, [event.encode() for event in request_case["events"]])
     assert request.url == request_case["url"]
     assert {name: str(value) for name, value in request.headers.items()} == request_case["headers"]
+    assert {name: str(value) for name, value in request.secret_query.items()} == request_case.get("query", {})
     assert orjson.loads(request.body) == request_case["body"]
 
 

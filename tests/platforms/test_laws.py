@@ -1,5 +1,6 @@
 """What holds for every platform: written once, so that the next platform is held to it too."""
 
+import ast
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from consumer.emulators.platforms import STAND_INS
 from consumer.ingest.identity import Address, Customer, hashed
 from consumer.model import Conversion, EventName
 from consumer.money import exponent
+from consumer.platforms import PLATFORMS
 from consumer.platforms.contract import (
     Accepted,
     Account,
@@ -32,6 +34,7 @@ from consumer.platforms.contract import (
     Verdict,
 )
 
+ROOT = Path(__file__).parent.parent.parent
 Make: TypeAlias = Callable[[Mapping[str, Any]], Conversion]
 Cases: TypeAlias = Callable[[str, str], list[dict[str, Any]]]
 
@@ -81,19 +84,27 @@ odd_ids = st.sampled_from(
 )
 
 
+def account_at(platform: Platform) -> Account:
+    """The demo's account at a platform."""
+    stand_in = STAND_INS[platform.name]
+    return Account(platform.base_url, stand_in.account, Secret(TOKEN), stand_in.actions, stand_in.options)
+
+
 def asked(platform: Platform, events: list[bytes]) -> tuple[Asked, Access]:
     """A request of ours as the platform's emulator gets it, and who may write there."""
-    account = STAND_INS[platform.name].account
-    request = platform.request(Account(platform.base_url, account, Secret(TOKEN)), events)
+    stand_in, request = STAND_INS[platform.name], platform.request(account_at(platform), events)
     url = urlsplit(request.url)
     headers = {name.lower(): _revealed(value) for name, value in request.headers.items()}
-    query = dict(parse_qsl(url.query))
-    return Asked("POST", url.path, query, headers, request.body), Access(TOKEN, frozenset({account}))
+    query = dict(parse_qsl(url.query)) | {
+        name: value.reveal() for name, value in request.secret_query.items()
+    }
+    access = Access(TOKEN, frozenset({stand_in.account}), stand_in.actions, stand_in.options)
+    return Asked(request.method, url.path, query, headers, request.body), access
 
 
 def answered(platform: Platform, told: Conversion) -> Taken | Refused | Unfit:
     """What the emulator makes of a conversion at the time of its event."""
-    event = platform.event(told)
+    event = platform.event(told, account_at(platform))
     if isinstance(event, Unfit):
         return event
     return STAND_INS[platform.name].check(*asked(platform, [event]), told.event_time)
@@ -108,6 +119,18 @@ def test_every_platform_is_whole(platform: Platform, cases: Cases) -> None:
     }
     assert told == set(platform.events)
     assert cases(platform.name, "request")
+
+
+def test_platforms_do_not_know_each_other(platform: Platform) -> None:
+    """A platform's file imports no other platform's, nor does its emulator: each can be read, and removed, alone."""
+    others = {name for name in PLATFORMS if name != platform.name}
+    for package in ("platforms", "emulators"):
+        tree = ast.parse((ROOT / "consumer" / package / f"{platform.name}.py").read_text(encoding="utf-8"))
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        imported |= {
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        }
+        assert not {name for name in imported if name.rpartition(".")[2] in others}
 
 
 def test_every_case_has_a_source(platform: Platform, cases: Cases) -> None:
@@ -156,7 +179,8 @@ def test_every_reply_is_judged(platform: Platform, status: int, body: bytes, hea
 def test_build_is_deterministic(platform: Platform, conversion: Make, cases: Cases) -> None:
     """The same conversion gives the same bytes, so that a request sent again is the same one."""
     for row in cases(platform.name, "event"):
-        once, again = platform.event(conversion(row["given"])), platform.event(conversion(row["given"]))
+        account = account_at(platform)
+        once, again = (platform.event(conversion(row["given"]), account) for _ in range(2))
         assert once == again
         if isinstance(once, bytes):
             assert asked(platform, [once]) == asked(platform, [once])
@@ -165,7 +189,7 @@ def test_build_is_deterministic(platform: Platform, conversion: Make, cases: Cas
 def test_nothing_personal_is_raw(platform: Platform, conversion: Make) -> None:
     """No e-mail, phone number, name or birthday of a customer stands in a request, but its hashes do."""
     identity = hashed(CUSTOMER, ADDRESS)
-    event = platform.event(conversion({"identity": identity}))
+    event = platform.event(conversion({"identity": identity}), account_at(platform))
     assert isinstance(event, bytes)
     request = asked(platform, [event])[0]
     for text in RAW:
@@ -175,9 +199,11 @@ def test_nothing_personal_is_raw(platform: Platform, conversion: Make) -> None:
 
 def test_secret_is_masked(platform: Platform) -> None:
     """A request shows its secret neither in its URL nor when printed."""
-    request = platform.request(Account(platform.base_url, "1", Secret(TOKEN)), [b"{}"])
+    request = platform.request(account_at(platform), [b"{}"])
     assert TOKEN not in f"{request} {request!r} {request.url}"
-    assert any(isinstance(value, Secret) for value in request.headers.values())
+    assert any(
+        isinstance(each, Secret) for each in (*request.headers.values(), *request.secret_query.values())
+    )
 
 
 @pytest.mark.parametrize("currency", CURRENCIES)
@@ -195,7 +221,7 @@ def test_money_arrives(platform: Platform, conversion: Make, currency: str, valu
 def test_time_of_another_unit_is_unfit(platform: Platform, conversion: Make, factor: int) -> None:
     """A time in microseconds or nanoseconds is refused here: at a platform it would refuse its whole batch."""
     told = conversion({"event_time": 1_790_000_000_000 * factor})
-    assert isinstance(platform.event(told), Unfit)
+    assert isinstance(platform.event(told, account_at(platform)), Unfit)
 
 
 def test_emulator_takes_our_cases(platform: Platform, conversion: Make, cases: Cases) -> None:
