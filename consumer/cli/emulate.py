@@ -1,6 +1,5 @@
 """`capi emulate`: stand-ins of the platforms and of a schema registry, for whoever has no credentials."""
 
-import secrets
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,7 +13,9 @@ from consumer.errors import ConfigurationError
 
 ALL, REGISTRY = "all", "registry"
 FOLDER = Path(".capi")
-"""Where tokens are kept, so that a restarted emulator takes the same one."""
+"""Where secrets are kept, so that a restarted emulator takes the same ones."""
+LINE_MAX = 10_000
+"""A destination's settings stay on one line."""
 
 
 def emulate(
@@ -58,33 +59,49 @@ def _registry(running: ExitStack, port: int) -> Iterator[str]:
 
 
 def _platforms(running: ExitStack, names: list[str], port: int) -> Iterator[str]:
-    from consumer.emulators.platforms import STAND_INS, EmulatorThread
+    import yaml
 
-    files = {name: FOLDER / f"{name}-emulator.token" for name in names}
-    tokens = {name: _token(path) for name, path in files.items()}
+    from consumer.emulators.platforms import EmulatorThread, destination
+
+    secrets = {name: _secret(name) for name in names}
     ports = {name: port + place if port else 0 for place, name in enumerate(names)}
-    urls = running.enter_context(EmulatorThread(names, tokens=tokens, ports=ports)).urls
+    emulators = running.enter_context(EmulatorThread(names, tokens=secrets, ports=ports))
     yield "# the settings that lead here; Ctrl-C ends"
     yield "destinations:"
-    for name, url in urls.items():
-        yield (
-            f'  - {{name: {name}, platform: {name}, account: "{STAND_INS[name].account}", '
-            f"token_file: {files[name]}, base_url: {url}}}"
-        )
-    for name, url in urls.items():
+    for name, url in emulators.urls.items():
+        file = FOLDER / f"{name}-emulator.token"
+        _write(file, emulators.credentials[name])
+        settings = destination(name, file, url)
+        flow = yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=LINE_MAX)
+        yield f"  - {flow.strip()}"
+    for name, url in emulators.urls.items():
         yield f"# what {name} holds: {url}/_emulator/stats, …/accepted, …/deduped, …/requests"
 
 
-def _token(path: Path) -> str:
-    """The token in the file; made and written if there is none yet. Raises ConfigurationError."""
+def _secret(name: str) -> str:
+    """What the emulator was given the first time, from its file, or made and kept. Raises ConfigurationError."""
+    from consumer.emulators.platforms import STAND_INS
+
+    path = FOLDER / f"{name}-emulator.secret"
     try:
-        if path.exists() and (token := path.read_text(encoding="utf-8").strip()):
-            return token
+        if path.exists() and (kept := path.read_text(encoding="utf-8").strip()):
+            return kept
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    secret = STAND_INS[name].secret()
+    _write(path, secret)
+    return secret
+
+
+def _write(path: Path, text: str) -> None:
+    """For the owner's eyes alone. Raises ConfigurationError."""
+    try:
         path.parent.mkdir(exist_ok=True)
         path.touch(mode=0o600)
-        token = secrets.token_urlsafe(24)
-        path.write_text(token, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        message = f"{path}: {error.strerror}; run it where a token's file can be kept"
-        raise ConfigurationError(message) from None
-    return token
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"{path}: {error.strerror}; run it where a secret's file can be kept")

@@ -20,13 +20,15 @@ def traffic(
     """Write a made-up shop's orders and checkouts to the configured topics, and what must come of them to a file."""
     from consumer.clock import SystemClock
     from consumer.demo.publish import Publisher, write_truth
+    from consumer.emulators.platforms import STAND_INS
     from consumer.emulators.shop import Plan
     from consumer.emulators.shop import traffic as told
     from consumer.kafka.registry import SchemaStore
     from consumer.settings import load
 
     settings = load(config)
-    plan = Plan(seed=seed, orders=orders, now_ms=SystemClock().now_ms())
+    takers = {name: stand_in.taker for name, stand_in in STAND_INS.items()}
+    plan = Plan(seed=seed, orders=orders, now_ms=SystemClock().now_ms(), platforms=takers)
     publisher = Publisher(settings, SchemaStore(settings.registry))
     try:
         lines = write_truth(truth, publisher.publish(told(plan)))

@@ -19,6 +19,7 @@ from consumer.demo.shop import Shop
 from consumer.demo.surroundings import WAIT_S, Asked, Surroundings
 from consumer.demo.watch import Watch, until_quiet
 from consumer.emulators.oracle import expected
+from consumer.emulators.platforms import STAND_INS
 from consumer.emulators.shop import Plan
 from consumer.enrich.tally import TallySnapshot
 from consumer.kafka.registry import SchemaStore
@@ -29,7 +30,8 @@ from consumer.settings import Settings
 def run(asked: Asked, around: Surroundings, view: View, clock: Clock) -> Facts:
     """One run. Raises what ended the product, and CapiError for what is foreseen."""
     settings, began_s = around.settings, clock.monotonic_s()
-    plan = Plan(asked.seed, asked.orders, clock.now_ms(), platforms=asked.destinations)
+    takers = {name: STAND_INS[name].taker for name in asked.destinations}
+    plan = Plan(asked.seed, asked.orders, clock.now_ms(), platforms=takers)
     publisher = Publisher(settings, around.store, asked.mapping)
     try:
         shop = Shop(plan, publisher, around.emulated)
@@ -80,7 +82,7 @@ def _facts(run_: Run, around: Surroundings, shop: Shop, counted: Counted) -> Fac
             counted=counted.destinations[name],
             stats=stats,
             held=emulated.held(stats),
-            wanted=expected(shop.truths, name),
+            wanted=expected(shop.truths, name, STAND_INS[name].told_id),
         )
     return Facts(run_, shop.published, _enriched(counted.enrich, settings), stored, destinations)
 

@@ -1,4 +1,4 @@
-"""The made-up shop while it is open: its records go to Kafka, its pixel's events to every platform."""
+"""The made-up shop while it is open: its records go to Kafka, its pixel's events to the platforms."""
 
 from collections.abc import Callable, Mapping
 
@@ -47,8 +47,8 @@ class Shop:
         self._fire(fires)
 
     def _fire(self, fires: list[PixelFire]) -> None:
-        for emulated in self._emulated.values():
-            emulated.fire(fires)
+        for name, emulated in self._emulated.items():
+            emulated.fire([fired for fired in fires if name in fired.platforms])
         self.fired += len(fires)
         fires.clear()
 

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from consumer.codec import schemas_dir
 from consumer.demo.emulated import Emulated
-from consumer.emulators.platforms import STAND_INS, EmulatorThread
+from consumer.emulators.platforms import STAND_INS, EmulatorThread, destination
 from consumer.emulators.registry import RegistryThread
 from consumer.errors import Unreachable
 from consumer.kafka.registry import SchemaStore
@@ -102,16 +102,11 @@ class Surroundings:
         self._open.callback(self._sweep)
         bootstrap = asked.bootstrap or self._kafka()
         registry = asked.registry or self._open.enter_context(RegistryThread()).url
-        tokens = {name: secrets.token_urlsafe(24) for name in asked.destinations}
         emulators = self._open.enter_context(
-            EmulatorThread(
-                asked.destinations,
-                tokens=tokens,
-                events_max=max(EVENTS_MIN, EVENTS_PER_ORDER * asked.orders),
-            )
+            EmulatorThread(asked.destinations, events_max=max(EVENTS_MIN, EVENTS_PER_ORDER * asked.orders))
         )
         self.emulated = {name: Emulated(STAND_INS[name], url) for name, url in emulators.urls.items()}
-        self.settings = self._settings(bootstrap, registry, emulators.urls, tokens)
+        self.settings = self._settings(bootstrap, registry, emulators)
         self._store = SchemaStore(self.settings.registry)
         self._open.callback(self._store.close)
         self._prepare()
@@ -134,9 +129,7 @@ class Surroundings:
         self.broker = f"embedded Apache Kafka at {bootstrap}"
         return bootstrap
 
-    def _settings(
-        self, bootstrap: str, registry: str, urls: dict[str, str], tokens: dict[str, str]
-    ) -> Settings:
+    def _settings(self, bootstrap: str, registry: str, emulators: EmulatorThread) -> Settings:
         prefix = f"capi-demo-{secrets.token_hex(4)}" if self._asked.bootstrap else "capi"
         mapping = self._asked.mapping
         within = f"{prefix}." if self._asked.bootstrap else ""
@@ -159,22 +152,18 @@ class Surroundings:
                 "state": {"dir": self.folder / "state"},
                 "join": {"wait_s": WAIT_S},
                 "destinations": [
-                    {
-                        "name": name,
-                        "platform": name,
-                        "account": STAND_INS[name].account,
-                        "token_file": self._token_file(name, tokens[name]),
-                        "base_url": urls[name],
-                    }
+                    destination(
+                        name, self._token_file(name, emulators.credentials[name]), emulators.urls[name]
+                    )
                     for name in self._asked.destinations
                 ],
             }
         )
 
-    def _token_file(self, name: str, token: str) -> Path:
+    def _token_file(self, name: str, credentials: str) -> Path:
         path = self.folder / f"{name}.token"
         path.touch(mode=0o600)
-        path.write_text(token, encoding="utf-8")
+        path.write_text(credentials, encoding="utf-8")
         return path
 
     def _prepare(self) -> None:

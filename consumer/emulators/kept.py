@@ -1,7 +1,7 @@
 """What an emulator holds: each event as received, and the same after dedupe.
 
-The first of a name and id is kept; those that follow within 48 hours of its receipt fold into it, whether they come
-from the server or from the pixel.
+The first of equal events is kept; those that follow within a key's window from its receipt fold into it, whether they
+come from the server or from the pixel.
 """
 
 from collections import Counter
@@ -10,11 +10,11 @@ from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consumer.emulators.contract import Event, Means
 
 Source: TypeAlias = Literal["server", "pixel"]
-DEDUPE_WINDOW_MS = 48 * 3_600_000
 
 
 class Full(Exception):
@@ -63,13 +63,17 @@ class Stats(Struct, frozen=True):
 
 
 class Kept:
-    """The events of one emulator, `events_max` at most, from server and pixel together."""
+    """The events of one emulator, `events_max` at most, from server and pixel together.
 
-    def __init__(self, events_max: int) -> None:
+    If `last_wins`, what folds into an event tells its money from then on.
+    """
+
+    def __init__(self, events_max: int, *, last_wins: bool = False) -> None:
         self._events_max = events_max
+        self._last_wins = last_wins
         self._received: list[Received] = []
         self._firsts: list[First] = []
-        self._latest: dict[tuple[str, str], First] = {}
+        self._latest: dict[str, First] = {}
         self._repeats = 0
 
     def __len__(self) -> int:
@@ -103,7 +107,7 @@ class Kept:
                 yield b'{"received_at_ms":%d,' % received.at_ms + _line(received.event.raw)[1:]
 
     def deduped(self) -> Iterator[bytes]:
-        """A line of JSON for each event after dedupe: what it is, who told it, and `event`, the first as received."""
+        """A line of JSON for each event after dedupe: what it is, who told it, and `event`, as received."""
         for first in self._firsts:
             event = first.received.event
             yield msgspec.json.encode(
@@ -137,12 +141,26 @@ class Kept:
         )
 
     def _fold(self, received: Received) -> None:
-        key = (received.event.name, received.event.event_id)
-        first = self._latest.get(key) if received.event.event_id else None
-        if first is None or received.at_ms - first.received.at_ms > DEDUPE_WINDOW_MS:
-            self._latest[key] = fresh = First(received, [received.source])
-            self._firsts.append(fresh)
-            return
+        first = self._same(received)
+        if first is None:
+            first = First(received, [received.source])
+            self._firsts.append(first)
+        else:
+            self._add(received, first)
+        for key in received.event.keys:
+            self._latest[key.value] = first
+
+    def _same(self, received: Received) -> First | None:
+        """The earlier event that this one is, by the first of its keys that tells."""
+        for key in received.event.keys:
+            first = self._latest.get(key.value)
+            if first is not None and received.at_ms - first.received.at_ms <= key.window_ms:
+                return first
+        return None
+
+    def _add(self, received: Received, first: First) -> None:
+        if self._last_wins:
+            first.received = replace(first.received, event=_overwritten(first.received.event, received.event))
         if received.source not in first.sources:
             first.sources.append(received.source)
         elif received.source == "server":
@@ -150,6 +168,10 @@ class Kept:
 
     def _that(self, means: Means) -> list[Event]:
         return [first.received.event for first in self._firsts if first.received.event.means == means]
+
+
+def _overwritten(first: Event, later: Event) -> Event:
+    return replace(first, value_minor=later.value_minor, currency=later.currency, raw=later.raw)
 
 
 def _counts(received: Iterable[Received], firsts: Iterable[First]) -> dict[str, Count]:

@@ -15,9 +15,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from consumer.emulators.contract import Access, Asked, Event, Refused, StandIn, Taken
+from consumer.emulators.demands import read
 from consumer.emulators.faults import Fault
-from consumer.emulators.meta_event import MEANS, PARAMETER, Problem, check_event, money, read_event
-from consumer.emulators.shop.records import PixelFire
+from consumer.emulators.meta_event import MEANS, PARAMETER, Problem, check_event, custom_money, read_event
+from consumer.emulators.shop.records import SALES, PixelFire
 
 VERSIONS = frozenset({"v22.0", "v23.0", "v24.0", "v25.0", "v26.0"})
 EVENTS_MAX = 1000
@@ -33,8 +34,6 @@ _ERRORS = {
     403: (200, "Permissions error"),
     429: (4, "Application request limit reached"),
 }
-
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class _Body(Struct):
@@ -141,7 +140,6 @@ def pixel(body: bytes) -> tuple[Event, ...]:
 def fire(fired: PixelFire) -> bytes:
     """What the shop's pixel sends, as a body of `POST /_emulator/pixel`."""
     value = Decimal(fired.value_minor).scaleb(-fired.exponent)
-    cookies = {"fbp": fired.fbp, "fbc": fired.fbc}
     return msgspec.json.Encoder(decimal_format="number").encode(
         {
             "ev": NAMES[fired.event],
@@ -149,7 +147,7 @@ def fire(fired: PixelFire) -> bytes:
             "ts": fired.at_ms,
             "dl": fired.page_url,
             "cd": {"value": value, "currency": fired.currency},
-            **{name: cookie for name, cookie in cookies.items() if cookie},
+            **{name: cookie for name in ("fbp", "fbc") if (cookie := fired.browser.get(name))},
         }
     )
 
@@ -193,10 +191,10 @@ def _check_events(body: _Body, now_ms: int) -> Taken | Refused:
 
 def _read_pixel(raw: bytes) -> Event:
     told = msgspec.json.decode(raw, type=_Pixel)
-    custom = _decoder.decode(told.cd)
+    custom = read(bytes(told.cd))
     if not isinstance(custom, dict) or not told.ev:
         raise ValueError("no pixel event: ev is a name, cd an object")
-    if told.ev == "Purchase" and money(custom)[0] is None:
+    if told.ev == "Purchase" and custom_money(custom)[0] is None:
         raise ValueError("no pixel event: a Purchase has a value, in whole minor units, and a currency")
     return read_event(told.ev, told.eid, custom, raw)
 
@@ -232,9 +230,10 @@ def _trace(text: str) -> str:
     return "A" + urlsafe_b64encode(sha256(text.encode()).digest())[:22].decode()
 
 
-META = StandIn(
+STAND_IN = StandIn(
     name="meta",
     account="1234567890",
+    taker=SALES,
     check=check,
     event_ids=event_ids,
     failure=failure,

@@ -4,7 +4,7 @@ Reads only the truth (of `shop`, or a truth file) and what an emulator holds aft
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from consumer.emulators.shop import Truth
+from consumer.emulators.shop.records import own_event_id
 
 Amounts: TypeAlias = Mapping[str, int]
 """Currency to minor units."""
@@ -55,8 +56,10 @@ def read_truth(path: Path) -> Iterator[Truth]:
             yield msgspec.json.decode(line, type=Truth)
 
 
-def expected(truths: Iterable[Truth], platform: str) -> Expected:
-    """What a platform must hold of these events once all is done."""
+def expected(
+    truths: Iterable[Truth], platform: str, told_id: Callable[[Truth], str] = own_event_id
+) -> Expected:
+    """What a platform must hold of these events once all is done. `told_id` is what it calls an event."""
     paid, eligible, refunds = Sum(), Sum(), Sum()
     excluded: dict[str, Sum] = {}
     events: dict[str, set[str]] = {}
@@ -64,7 +67,7 @@ def expected(truths: Iterable[Truth], platform: str) -> Expected:
         worth = Sum(1, {truth.currency: truth.value_minor})
         arrives = truth.eligible.get(platform, False)
         if arrives:
-            events.setdefault(truth.event, set()).add(truth.event_id)
+            events.setdefault(truth.event, set()).add(told_id(truth))
         if truth.event == "refund" and arrives:
             refunds += worth
         if truth.event != PURCHASE or truth.cause == NOT_PAID:
@@ -73,7 +76,7 @@ def expected(truths: Iterable[Truth], platform: str) -> Expected:
         if arrives:
             eligible += worth
         else:
-            cause = truth.cause or "not_taken"
+            cause = truth.causes.get(platform) or truth.cause or "not_taken"
             excluded[cause] = excluded.get(cause, Sum()) + worth
     return Expected(paid, excluded, eligible, refunds, {name: frozenset(ids) for name, ids in events.items()})
 

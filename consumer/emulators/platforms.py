@@ -2,16 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from threading import Thread
 from types import TracebackType
 from typing import Self
 
+import consumer.emulators
 from consumer.emulators.contract import StandIn
-from consumer.emulators.meta import META
 from consumer.emulators.server import EVENTS_MAX, Emulator
 
-STAND_INS: dict[str, StandIn] = {stand_in.name: stand_in for stand_in in (META,)}
+
+def _found() -> Iterator[StandIn]:
+    """Modules beside this one that have a `STAND_IN`."""
+    for module in iter_modules(consumer.emulators.__path__, "consumer.emulators."):
+        if not module.ispkg and module.name != __name__:
+            stand_in = getattr(import_module(module.name), "STAND_IN", None)
+            if isinstance(stand_in, StandIn):
+                yield stand_in
+
+
+STAND_INS: dict[str, StandIn] = {stand_in.name: stand_in for stand_in in _found()}
 START_TIMEOUT_S = 30.0
 
 
@@ -35,6 +48,20 @@ def emulator(
     )
 
 
+def destination(platform: str, token_file: Path, url: str) -> dict[str, object]:
+    """The settings of a destination that lead to a platform's emulator."""
+    stand_in = STAND_INS[platform]
+    more = {"actions": dict(stand_in.actions), "options": dict(stand_in.options)}
+    return {
+        "name": platform,
+        "platform": platform,
+        "account": stand_in.account,
+        "token_file": str(token_file),
+        "base_url": url,
+        **{name: each for name, each in more.items() if each},
+    }
+
+
 def wall_ms() -> int:
     """Epoch milliseconds."""
     return time.time_ns() // 1_000_000
@@ -43,14 +70,15 @@ def wall_ms() -> int:
 class EmulatorThread:
     """Emulators of several platforms in one thread with its own event loop, from `with` until its end.
 
-    `urls` and `emulators` are by platform; `tokens` must have one for each. `ports` name those that are fixed.
+    `urls`, `emulators` and `credentials` are by platform. `tokens` are the secrets of those that shall not make their
+    own; `credentials` is what a client needs, from the start on. `ports` name those that are fixed.
     """
 
     def __init__(
         self,
         platforms: Iterable[str],
         *,
-        tokens: Mapping[str, str],
+        tokens: Mapping[str, str] | None = None,
         accounts: Mapping[str, Collection[str]] | None = None,
         ports: Mapping[str, int] | None = None,
         now_ms: Callable[[], int] = wall_ms,
@@ -58,17 +86,20 @@ class EmulatorThread:
         events_max: int = EVENTS_MAX,
     ) -> None:
         self._ports = ports or {}
+        names = list(platforms)
+        self._secrets = {name: (tokens or {}).get(name) or STAND_INS[name].secret() for name in names}
         self.urls: dict[str, str] = {}
+        self.credentials: dict[str, str] = {}
         self.emulators = {
             name: emulator(
                 name,
-                token=tokens[name],
+                token=self._secrets[name],
                 now_ms=now_ms,
                 accounts=(accounts or {}).get(name, ()),
                 latency_ms=latency_ms,
                 events_max=events_max,
             )
-            for name in platforms
+            for name in names
         }
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="emulators", daemon=True)
@@ -83,6 +114,7 @@ class EmulatorThread:
             for name, each in self.emulators.items():
                 self._run(each.start(self._ports.get(name, 0)))
                 self.urls[name] = each.url
+                self.credentials[name] = STAND_INS[name].credentials(self._secrets[name], each.url)
         except BaseException:
             self._end()
             raise

@@ -9,9 +9,10 @@ from math import ceil
 import msgspec
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consumer.emulators.contract import Access, Asked, Refused, StandIn, Taken
-from consumer.emulators.faults import Fault, draw, read_fault, wait_s
+from consumer.emulators.faults import Fault, draw, late, read_fault, wait_s
 from consumer.emulators.kept import Full, Kept
 
 BODY_MAX_BYTES = 32 * 1024 * 1024
@@ -23,6 +24,7 @@ PAGE = (
     b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
 )
 NO_SUCCESS = 300
+JSON = {"Content-Type": "application/json"}
 _RST_ON_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger: on, 0 s
 
 
@@ -34,6 +36,13 @@ class Logged(Struct, frozen=True):
     events: int
     event_ids: tuple[str, ...]
     fault: str
+
+
+class _Told(Struct, frozen=True):
+    """A reply, None if there is to be none, and whether it counts as a refusal."""
+
+    reply: web.Response | None
+    rejected: bool
 
 
 class Emulator:
@@ -53,10 +62,12 @@ class Emulator:
         events_max: int = EVENTS_MAX,
     ) -> None:
         self._platform = platform
-        self._access = Access(token, frozenset(accounts or {platform.account}))
+        self._access = Access(
+            token, frozenset(accounts or {platform.account}), platform.actions, platform.options
+        )
         self._now_ms = now_ms
         self._latency_s = latency_ms / 1000
-        self._kept = Kept(events_max)
+        self._kept = Kept(events_max, last_wins=platform.last_wins)
         self._log: deque[Logged] = deque(maxlen=REQUESTS_MAX)
         self._asked = self._rejected = 0
         self._faults: tuple[Fault, ...] = ()
@@ -89,8 +100,13 @@ class Emulator:
 
     def set_token(self, new: str) -> None:
         """From now on only this token is right; a token that was told to be expired is replaced with it."""
-        self._access = Access(new, self._access.accounts)
-        self._faults = tuple(fault for fault in self._faults if fault.kind != "expired_token")
+        self._access = replace(self._access, token=new)
+        self._tell(fault for fault in self._faults if fault.kind != "expired_token")
+
+    def _tell(self, faults: Iterable[Fault]) -> None:
+        """From now on these are the faults."""
+        self._faults = tuple(faults)
+        self._access = replace(self._access, late=late(self._faults))
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=BODY_MAX_BYTES)
@@ -112,8 +128,9 @@ class Emulator:
         drawn = draw(self._faults, ids)
         self._faults, fault = drawn.left, drawn.fault
         self._asked += 1
-        reply = await self._meet(asked, ids, fault)
-        self._rejected += reply is None or reply.status >= NO_SUCCESS
+        told = await self._meet(asked, ids, fault)
+        reply = told.reply
+        self._rejected += told.rejected
         status = 0 if reply is None else reply.status
         self._log.append(Logged(self._now_ms(), status, len(ids), ids, fault.kind if fault else ""))
         await asyncio.sleep(self._latency_s)
@@ -123,39 +140,52 @@ class Emulator:
             return _reset(request)
         return reply
 
-    async def _meet(self, asked: Asked, ids: Sequence[str], fault: Fault | None) -> web.Response | None:
-        """The reply to a request that meets a fault, or none; None if there is to be no reply."""
+    async def _meet(self, asked: Asked, ids: Sequence[str], fault: Fault | None) -> _Told:
+        """The reply to a request that meets a fault, or none."""
         if fault is None:
             return self._take(asked)
         if fault.kind == "slow":
             return await self._slowly(asked, fault)
         if fault.kind == "poison":
-            answer = self._platform.check(asked, self._access, self._now_ms())
-            return _response(answer if isinstance(answer, Refused) else self._platform.failure(fault, ids))
+            return self._poisoned(asked, ids, fault)
         if fault.after_body:
             self._take(asked)
         match fault.kind:
             case "hang" | "reset":
-                return None
+                return _Told(None, rejected=True)
             case "html":
-                return web.Response(status=fault.status or 502, body=PAGE, content_type="text/html")
-            case "status" | "429" | "expired_token":
-                return _fail(self._platform.failure(fault, ids), fault)
+                status = fault.status or 502
+                page = web.Response(status=status, body=PAGE, content_type="text/html")
+                return _Told(page, status >= NO_SUCCESS)
+            case _:
+                refused = self._platform.failure(fault, ids)
+                return _Told(_fail(refused, fault), _rejects(refused))
 
-    async def _slowly(self, asked: Asked, fault: Fault) -> web.Response:
-        reply = self._take(asked) if fault.after_body else None
-        await asyncio.sleep(wait_s(fault))
-        return reply or self._take(asked)
-
-    def _take(self, asked: Asked) -> web.Response:
+    def _poisoned(self, asked: Asked, ids: Sequence[str], fault: Fault) -> _Told:
+        """The platform takes what is right of it, if it does so at all; what is wrong anyway is told first."""
         at_ms = self._now_ms()
+        if self._platform.partial is not None:
+            return self._keep(self._platform.partial(fault, asked, self._access, at_ms), at_ms)
         answer = self._platform.check(asked, self._access, at_ms)
+        refused = answer if isinstance(answer, Refused) else self._platform.failure(fault, ids)
+        return _Told(_response(refused), _rejects(refused))
+
+    async def _slowly(self, asked: Asked, fault: Fault) -> _Told:
+        told = self._take(asked) if fault.after_body else None
+        await asyncio.sleep(wait_s(fault))
+        return told or self._take(asked)
+
+    def _take(self, asked: Asked) -> _Told:
+        at_ms = self._now_ms()
+        return self._keep(self._platform.check(asked, self._access, at_ms), at_ms)
+
+    def _keep(self, answer: Taken | Refused, at_ms: int) -> _Told:
         if isinstance(answer, Taken):
             try:
                 self._kept.keep(answer.events, "server", at_ms)
             except Full as full:
-                return web.Response(status=507, text=str(full))
-        return _response(answer)
+                return _Told(web.Response(status=507, text=str(full)), rejected=True)
+        return _Told(_response(answer), _rejects(answer))
 
     async def _stats(self, _: web.Request) -> web.Response:
         return _json(msgspec.json.encode(self._kept.stats(self._asked, self._rejected)))
@@ -179,15 +209,15 @@ class Emulator:
             return web.Response(
                 status=507, text=f"{FAULTS_MAX} faults wait already; DELETE /_emulator/faults forgets"
             )
-        self._faults = (*self._faults, fault)
+        self._tell((*self._faults, fault))
         return _json(msgspec.json.encode(self._faults))
 
     async def _clear_faults(self, _: web.Request) -> web.Response:
-        self._faults = ()
+        self._tell(())
         return web.Response(status=204)
 
     async def _clear(self, _: web.Request) -> web.Response:
-        self._faults = ()
+        self._tell(())
         self._kept.forget()
         self._log.clear()
         self._asked = self._rejected = 0
@@ -215,7 +245,11 @@ def _response(answer: Taken | Refused) -> web.Response:
         case Taken(_, body, status):
             return _json(body, status)
         case Refused(status, body, headers):
-            return web.Response(status=status, body=body, headers=headers, content_type="application/json")
+            return web.Response(status=status, body=body, headers={**JSON, **headers})
+
+
+def _rejects(answer: Taken | Refused) -> bool:
+    return answer.status >= NO_SUCCESS or (isinstance(answer, Refused) and answer.is_refusal)
 
 
 def _fail(refused: Refused, fault: Fault) -> web.Response:

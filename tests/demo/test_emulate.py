@@ -72,6 +72,8 @@ def test_the_token_outlives_a_restart(tmp_path: Path) -> None:
         with emulating(tmp_path, "--platform", "meta") as running:
             tokens.append((tmp_path / settings_of(running, 3).destinations[0].token_file).read_text())
     assert tokens[0] == tokens[1] != ""
+    secret = tmp_path / ".capi" / "meta-emulator.secret"
+    assert (secret.stat().st_mode & 0o077, secret.read_text()) == (0, tokens[0])
 
 
 def test_the_registry_is_served_on_the_port_asked_for(tmp_path: Path) -> None:

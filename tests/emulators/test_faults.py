@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from consumer.emulators.faults import Fault, draw, read_fault
+from consumer.emulators.faults import Drawn, Fault, draw, late, read_fault
 from consumer.emulators.platforms import EmulatorThread, emulator
 
 NOW_MS = 1_795_000_000_000
@@ -105,6 +105,16 @@ def test_a_poison_waits_for_its_events() -> None:
     assert (met.fault, met.left) == (poison, (Fault("reset"),))
 
 
+def test_late_faults_are_not_drawn_but_looked_up() -> None:
+    """The last word about an event counts."""
+    faults = (
+        Fault("late", event_ids=("a", "b"), reason="TOO_OLD"),
+        Fault("late", event_ids=("b",), reason="SPAM"),
+    )
+    assert draw(faults, ["a"]) == Drawn(None, faults)
+    assert late(faults) == {"a": "TOO_OLD", "b": "SPAM"}
+
+
 @pytest.mark.parametrize(
     ("told", "problem"),
     [
@@ -118,6 +128,9 @@ def test_a_poison_waits_for_its_events() -> None:
         (b'{"kind": "poison"}', "event_ids"),
         (b'{"kind": "reset", "event_ids": ["a"]}', "event_ids"),
         (b'{"kind": "slow"}', "delay_s"),
+        (b'{"kind": "late", "reason": "TOO_OLD"}', "event_ids"),
+        (b'{"kind": "late", "event_ids": ["a"]}', "reason"),
+        (b'{"kind": "late", "event_ids": ["a"], "reason": "TOO_OLD", "count": 1}', "count"),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(told: bytes, problem: str) -> None:

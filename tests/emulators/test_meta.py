@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from consumer.emulators.kept import DEDUPE_WINDOW_MS
 from consumer.emulators.meta import fire, pixel
+from consumer.emulators.meta_event import DEDUPE_WINDOW_MS
 from consumer.emulators.platforms import EmulatorThread
 from consumer.emulators.shop import PixelFire, Plan, traffic
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from consumer.emulators.oracle import Held, Sum, adds_up, disagreements, expected, read_truth
-from consumer.emulators.shop import Plan, Truth, traffic
+from consumer.emulators.shop import Plan, Taker, Truth, traffic
 
 PLAN = Plan(seed=11, orders=200, now_ms=1_795_000_000_000)
 TRUTHS = [one for one in traffic(PLAN) if isinstance(one, Truth)]
@@ -73,6 +73,26 @@ def test_a_platform_that_takes_nothing_is_owed_nothing() -> None:
     wanted = expected(TRUTHS, "other")
     assert wanted.eligible == Sum()
     assert list(adds_up(wanted)) == []
+
+
+def test_ids_are_compared_as_the_platform_knows_them() -> None:
+    """A platform that calls a purchase by its bare order id is expected to hold that."""
+    wanted = expected(TRUTHS, "meta", lambda truth: truth.order_id or truth.checkout_id)
+    bare = {truth.order_id for truth in TRUTHS if truth.event == "purchase" and truth.eligible["meta"]}
+    assert wanted.events["purchase"] == bare
+    assert wanted.eligible == expected(TRUTHS, "meta").eligible
+
+
+def test_a_platforms_own_cause_is_the_one_that_is_told() -> None:
+    """What it lacks is said of it, though the event arrives elsewhere; and the sums still hold."""
+    plan = msgspec.structs.replace(
+        PLAN,
+        platforms={"picky": Taker(frozenset({"purchase"}), "analytics", lambda _: "no_client_id")},
+    )
+    wanted = expected((one for one in traffic(plan) if isinstance(one, Truth)), "picky")
+    assert list(adds_up(wanted)) == []
+    assert wanted.eligible == Sum()
+    assert wanted.excluded["no_client_id"].count > wanted.excluded["consent_denied"].count > 0
 
 
 def test_truth_survives_its_file(tmp_path: Path) -> None:

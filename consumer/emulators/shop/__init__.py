@@ -5,7 +5,7 @@ Seeded: the same seed and the same now give the same records, byte for byte; ano
 """
 
 from consumer.emulators.shop.journeys import KINDS
-from consumer.emulators.shop.records import Damage, PixelFire, Published, Topic, Truth
+from consumer.emulators.shop.records import Damage, Known, PixelFire, Published, Taker, Topic, Truth
 from consumer.emulators.shop.traffic import Plan, traffic
 
-__all__ = ["KINDS", "Damage", "PixelFire", "Plan", "Published", "Topic", "Truth", "traffic"]
+__all__ = ["KINDS", "Damage", "Known", "PixelFire", "Plan", "Published", "Taker", "Topic", "Truth", "traffic"]

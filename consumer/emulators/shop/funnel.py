@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from consumer.emulators.shop.people import COUNTRIES, Country, Person, person
 from consumer.emulators.shop.records import Fields, Published, Topic
-from consumer.emulators.shop.visit import Cart, browser, cart, consent
+from consumer.emulators.shop.visit import Cart, Said, alike, browser, cart, consent
 
 SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
@@ -18,7 +18,7 @@ US = COUNTRIES[0]
 
 
 class Visit(Struct, frozen=True):
-    """A visitor with a cart; `steps_ms` holds one time a step."""
+    """A visitor with a cart; `said` is the answer to the banner, `steps_ms` holds one time a step."""
 
     rng: Random
     order_id: str
@@ -26,7 +26,7 @@ class Visit(Struct, frozen=True):
     buyer: Person
     cart: Cart
     browser: Fields
-    ads: str
+    said: Said
     sale_opt_out: bool
     steps_ms: tuple[int, ...]
     placed_ms: int
@@ -60,7 +60,7 @@ def visit(rng: Random, number: str, started_ms: int, country: Country | None = N
         buyer=buyer,
         cart=cart(rng, buyer.country),
         browser=browser(rng, started_ms, buyer.country),
-        ads="GRANTED",
+        said=alike("GRANTED"),
         sale_opt_out=False,
         steps_ms=tuple(steps_ms),
         placed_ms=placed_ms,
@@ -68,7 +68,7 @@ def visit(rng: Random, number: str, started_ms: int, country: Country | None = N
     )
 
 
-def checkout(of: Visit, step: str, *, ads: str = "") -> Published:
+def checkout(of: Visit, step: str, *, said: Said | None = None) -> Published:
     """One step; the customer and the address are known from the step on that asks for them."""
     at_ms = of.steps_ms[STEPS.index(step)]
     value: dict[str, object] = {
@@ -79,7 +79,7 @@ def checkout(of: Visit, step: str, *, ads: str = "") -> Published:
         "shop": _shop(of),
         **of.cart.fields(),
         "browser": of.browser,
-        "consent": consent(ads or of.ads, of.region, at_ms, sale_opt_out=of.sale_opt_out),
+        "consent": consent(said or of.said, of.region, at_ms, sale_opt_out=of.sale_opt_out),
     }
     if step != "STARTED":
         value["customer"] = of.buyer.customer()
@@ -104,7 +104,7 @@ def order(of: Visit, status: str, at_ms: int, **changes: object) -> Published:
         "customer": of.buyer.customer(),
         "billing_address": of.buyer.address(),
         "shipping_address": of.buyer.address(),
-        "consent": consent(of.ads, of.region, of.steps_ms[0], sale_opt_out=of.sale_opt_out),
+        "consent": consent(of.said, of.region, of.steps_ms[0], sale_opt_out=of.sale_opt_out),
         "refunds": [],
         **changes,
     }

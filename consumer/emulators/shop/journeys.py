@@ -24,6 +24,7 @@ from consumer.emulators.shop.funnel import (
     steps,
 )
 from consumer.emulators.shop.records import Damage, Published, Topic
+from consumer.emulators.shop.visit import alike
 
 Tell: TypeAlias = Callable[[Visit], list[Published]]
 Change: TypeAlias = Callable[[Visit], Visit]
@@ -32,13 +33,18 @@ YEAR_318857_MS = 10**16
 
 
 class Kind(Struct, frozen=True):
-    """A kind of journey. `cause` is why its purchase must not arrive; empty if it must."""
+    """A kind of journey.
+
+    `cause` is why its purchase must not arrive, empty if it must; what the visitor said to the banner comes on top.
+    `alone` are those whose purchase is known without its checkout.
+    """
 
     rate: float
     tell: Tell
     cause: str = ""
     change: Change = lambda of: of
     country: str = ""
+    alone: bool = False
 
 
 def republished(of: Visit) -> list[Published]:
@@ -154,7 +160,7 @@ def deleted(of: Visit) -> list[Published]:
 
 def late_consent(of: Visit) -> list[Published]:
     """The banner was answered after the first step."""
-    return [checkout(of, "STARTED", ads="UNSPECIFIED"), *steps(of)[1:], *orders(of)]
+    return [checkout(of, "STARTED", said=alike("UNSPECIFIED")), *steps(of)[1:], *orders(of)]
 
 
 def damaged(damage: Damage) -> Tell:
@@ -219,9 +225,9 @@ def with_spaced_email(of: Visit) -> Visit:
     return of.with_buyer(email=f"  {of.buyer.email} ")
 
 
-def saying(ads: str) -> Change:
-    """The visitor's answer to the banner."""
-    return lambda of: replace(of, ads=ads)
+def saying(answer: str, **to: str) -> Change:
+    """The visitor's answer to the banner, for all purposes but those with an answer of their own."""
+    return lambda of: replace(of, said={**alike(answer), **to})
 
 
 def opting_out(of: Visit) -> Visit:
@@ -235,9 +241,9 @@ KINDS: dict[str, Kind] = {
     "readdressed": Kind(0.02, readdressed),
     "repriced": Kind(0.01, repriced),
     "early_order": Kind(0.04, early_order),
-    "late_checkout": Kind(0.01, late_checkout),
-    "lost_checkout": Kind(0.02, lost_checkout),
-    "no_checkout": Kind(0.03, orders, change=without_checkout),
+    "late_checkout": Kind(0.01, late_checkout, alone=True),
+    "lost_checkout": Kind(0.02, lost_checkout, alone=True),
+    "no_checkout": Kind(0.03, orders, change=without_checkout, alone=True),
     "own_event_id": Kind(0.02, bought, change=with_own_event_id),
     "weeks_later": Kind(0.02, weeks_later, "too_old"),
     "never_paid": Kind(0.04, never_paid, "not_paid"),
@@ -258,11 +264,12 @@ KINDS: dict[str, Kind] = {
     "year_2099": Kind(0.003, odd_times(YEAR_2099_MS, YEAR_2099_MS), "bad_time"),
     "hashed_email": Kind(0.02, bought, change=with_hashed_email),
     "spaced_email": Kind(0.01, bought, change=with_spaced_email),
-    "anonymous": Kind(0.01, anonymous, "no_identifiers", change=without_checkout),
+    "anonymous": Kind(0.01, anonymous, "no_identifiers", change=without_checkout, alone=True),
     "late_consent": Kind(0.02, late_consent),
-    "consent_denied": Kind(0.07, bought, "consent_denied", change=saying("DENIED")),
-    "consent_silent": Kind(0.04, bought, "consent_missing", change=saying("UNSPECIFIED")),
+    "consent_denied": Kind(0.07, bought, change=saying("DENIED")),
+    "consent_silent": Kind(0.04, bought, change=saying("UNSPECIFIED")),
     "sale_opt_out": Kind(0.04, bought, change=opting_out, country="US"),
+    "analytics_only": Kind(0.02, bought, change=saying("DENIED", analytics="GRANTED")),
     "plain": Kind(0.0, bought),
 }
 """`unknown_schema` is rare on purpose: a registry is asked again after half a minute to be believed."""

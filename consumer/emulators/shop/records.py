@@ -1,6 +1,6 @@
 """What the shop puts out: records for Kafka, pixel events for browsers, and lines of truth."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -44,7 +44,11 @@ class Published(Struct, frozen=True):
 
 
 class PixelFire(Struct, frozen=True):
-    """What the shop's pixel sent from the browser. Times are epoch milliseconds, money is minor units."""
+    """What the shop's pixel sent from the browser. Times are epoch milliseconds, money is minor units.
+
+    `browser` has the cookies and click ids that the visitor allowed, in the fields of the schema's Browser;
+    `platforms` are those that the pixel sent it to.
+    """
 
     event: str
     event_id: str
@@ -54,14 +58,54 @@ class PixelFire(Struct, frozen=True):
     exponent: int
     order_id: str
     page_url: str
-    fbp: str
-    fbc: str
+    browser: Mapping[str, str]
+    platforms: frozenset[str]
 
 
-class Truth(Struct, frozen=True):
+class Known(Struct, frozen=True):
+    """What a conversion can carry once it is made, as far as the visitor allows it.
+
+    `browser` is in the fields of the schema's Browser, and empty where an order is known without its checkout.
+    `customer` says whether e-mail, phone and names are known. `consent` is GRANTED, DENIED or UNSPECIFIED for each
+    of ads, analytics and personalisation.
+    """
+
+    event: str
+    browser: Mapping[str, str]
+    customer: bool
+    country: str
+    currency: str
+    consent: Mapping[str, str]
+    sale_opt_out: bool
+
+
+def nothing(known: Known) -> str:
+    """No demand."""
+    del known
+    return ""
+
+
+class Taker(Struct, frozen=True):
+    """What a platform takes: so much of it as the truth must know.
+
+    `purpose` is the one whose consent counts, ads or analytics. `lacks` names what the platform demands and an event
+    has not, as a cause such as `no_client_id`; empty if it has all.
+    """
+
+    events: frozenset[str]
+    purpose: str = "ads"
+    lacks: Callable[[Known], str] = nothing
+
+
+SALES = Taker(frozenset({"purchase", "begin_checkout", "add_payment_info"}))
+"""Whoever takes all but refunds, and demands nothing more."""
+
+
+class Truth(Struct, frozen=True, omit_defaults=True):
     """What must come of one event. `cause` says why it must not arrive; empty if it must.
 
-    An order that was never paid has a line too, with the cause `not_paid`: it must come to nothing.
+    `causes` has those of platforms for which it is another. An order that was never paid has a line too, with the
+    cause `not_paid`: it must come to nothing.
     """
 
     order_id: str
@@ -72,3 +116,9 @@ class Truth(Struct, frozen=True):
     currency: str
     eligible: Mapping[str, bool]
     cause: str
+    causes: Mapping[str, str] = {}
+
+
+def own_event_id(truth: Truth) -> str:
+    """What the shop calls the event."""
+    return truth.event_id

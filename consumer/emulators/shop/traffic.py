@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from consumer.emulators.shop.fate import fate, known
 from consumer.emulators.shop.funnel import MINUTE_MS, STEPS, US, Visit, steps, visit
 from consumer.emulators.shop.journeys import KINDS, Kind
-from consumer.emulators.shop.records import Damage, PixelFire, Published, Topic, Truth
-from consumer.emulators.shop.visit import EXPONENTS
+from consumer.emulators.shop.records import SALES, Damage, Known, PixelFire, Published, Taker, Topic, Truth
+from consumer.emulators.shop.visit import EXPONENTS, Said, alike, allowed
 
 Told: TypeAlias = Published | PixelFire | Truth
 STEP_EVENTS = {"STARTED": "begin_checkout", "PAYMENT": "add_payment_info"}
-CONSENT_CAUSES = {"GRANTED": "", "DENIED": "consent_denied", "UNSPECIFIED": "consent_missing"}
 SETTLED_MS = 100 * MINUTE_MS
 """The last visit begins this long before now, so that nothing of it lies in the future."""
 
@@ -22,17 +22,15 @@ SETTLED_MS = 100 * MINUTE_MS
 class Plan(Struct, frozen=True):
     """How much traffic, of what time, for which platforms. Visits begin over `span_ms`; all lies before now.
 
-    `pixel_rate` is the share of eligible events that the browser's pixel sent as well; `refunds_taken_by` are those
-    of the platforms that take refunds.
+    `pixel_rate` is the share of eligible events that the browser's pixel sent as well.
     """
 
     seed: int
     orders: int
     now_ms: int
-    platforms: tuple[str, ...] = ("meta",)
+    platforms: Mapping[str, Taker] = field(default_factory=lambda: {"meta": SALES})
     span_ms: int = 6 * 60 * MINUTE_MS
     pixel_rate: float = 0.6
-    refunds_taken_by: frozenset[str] = frozenset()
 
 
 def traffic(plan: Plan) -> Iterator[Told]:
@@ -82,12 +80,12 @@ def _truths(
     plan: Plan, of: Visit, records: list[Published], kind: Kind | None
 ) -> Iterator[Truth | PixelFire]:
     """The events of a visit, each once: its two steps that count, if they can be read, and its purchase."""
-    steps_told = dict.fromkeys(_step(record) for record in records)
-    for step, ads in filter(None, steps_told):
+    for step, said in _steps(records).items():
         if step in STEP_EVENTS:
-            yield from _told(plan, of, STEP_EVENTS[step], CONSENT_CAUSES[ads])
+            yield from _told(plan, of, "", known(of, STEP_EVENTS[step], said))
     if kind is not None:
-        yield from _told(plan, of, "purchase", kind.cause)
+        yield from _told(plan, of, kind.cause, known(of, "purchase", of.said, alone=kind.alone))
+        back = fate(kind.cause, known(of, "refund", of.said, alone=kind.alone), plan.platforms)
         for refund_id, amount_minor in given_back(records).items():
             yield Truth(
                 order_id=of.order_id,
@@ -96,8 +94,9 @@ def _truths(
                 event="refund",
                 value_minor=amount_minor,
                 currency=of.cart.currency,
-                eligible={name: not kind.cause and name in plan.refunds_taken_by for name in plan.platforms},
-                cause=kind.cause,
+                eligible=back.eligible,
+                cause=back.cause,
+                causes=back.causes,
             )
 
 
@@ -115,16 +114,21 @@ def given_back(records: list[Published]) -> Mapping[str, int]:
     return amounts
 
 
-def _step(record: Published) -> tuple[str, str] | None:
-    """Which step a record tells, and the visitor's answer about advertising; None if it can't be read."""
-    if record.topic is not Topic.CHECKOUTS or record.value is None or record.damage is not Damage.NONE:
-        return None
-    said = record.value["consent"]
-    return str(record.value["step"]), str(said["ads"]) if isinstance(said, dict) else "UNSPECIFIED"
+def _steps(records: list[Published]) -> Mapping[str, Said]:
+    """The steps that can be read, and the visitor's answer that came with each."""
+    told: dict[str, Said] = {}
+    for record in records:
+        if record.topic is Topic.CHECKOUTS and record.value is not None and record.damage is Damage.NONE:
+            said = record.value["consent"]
+            told.setdefault(
+                str(record.value["step"]), said if isinstance(said, dict) else alike("UNSPECIFIED")
+            )
+    return told
 
 
-def _told(plan: Plan, of: Visit, event: str, cause: str) -> Iterator[Truth | PixelFire]:
+def _told(plan: Plan, of: Visit, cause: str, has: Known) -> Iterator[Truth | PixelFire]:
     """One event's truth, and its pixel event if a browser was there and sent one."""
+    event, ends = has.event, fate(cause, has, plan.platforms)
     event_id = of.event_id if event == "purchase" and of.event_id else f"{event}:{_subject(of, event)}"
     yield Truth(
         order_id=of.order_id if event == "purchase" else "",
@@ -133,10 +137,13 @@ def _told(plan: Plan, of: Visit, event: str, cause: str) -> Iterator[Truth | Pix
         event=event,
         value_minor=of.cart.grand_total_minor,
         currency=of.cart.currency,
-        eligible=dict.fromkeys(plan.platforms, not cause),
-        cause=cause,
+        eligible=ends.eligible,
+        cause=ends.cause,
+        causes=ends.causes,
     )
-    if not cause and of.browser and of.rng.random() < plan.pixel_rate:
+    # Chance is drawn whichever platforms there are, so that the same seed makes the same records for all.
+    allowing = not cause and of.browser and "GRANTED" in has.consent.values()
+    if allowing and of.rng.random() < plan.pixel_rate and any(ends.eligible.values()):
         yield PixelFire(
             event=event,
             event_id=event_id,
@@ -146,8 +153,8 @@ def _told(plan: Plan, of: Visit, event: str, cause: str) -> Iterator[Truth | Pix
             exponent=EXPONENTS[of.cart.currency],
             order_id=of.order_id if event == "purchase" else "",
             page_url=str(of.browser["page_url"]),
-            fbp=str(of.browser.get("fbp", "")),
-            fbc=str(of.browser.get("fbc", "")),
+            browser=allowed(of.browser, has.consent),
+            platforms=frozenset(name for name, arrives in ends.eligible.items() if arrives),
         )
 
 

@@ -1,11 +1,19 @@
 """A visit: where it came from, what its browser knew, what was in the cart and what the visitor allowed."""
 
+from collections.abc import Mapping
+from hashlib import sha256
 from random import Random
+from typing import TypeAlias
+from uuid import NAMESPACE_URL, uuid5
 
 from msgspec import Struct
 
 from consumer.emulators.shop.people import Country, ip
 
+Said: TypeAlias = Mapping[str, str]
+"""Purpose to GRANTED, DENIED or UNSPECIFIED."""
+PURPOSES = ("ads", "analytics", "personalisation")
+ANALYTICS_FACTS = frozenset({"ga_client_id", "ga_session_id"})
 EXPONENTS = {"USD": 2, "EUR": 2, "GBP": 2, "JPY": 0, "KWD": 3, "BRL": 2, "SEK": 2, "CAD": 2}
 _UNIT = {"USD": 1.0, "EUR": 0.9, "GBP": 0.8, "JPY": 150.0, "KWD": 0.31, "BRL": 5.4, "SEK": 10.0, "CAD": 1.4}
 _CATALOGUE = (
@@ -127,25 +135,46 @@ def _clicks(rng: Random, channel: str, started_ms: int) -> dict[str, object]:
         return rng.choice((dict[str, object](fbclid=token), cookie, {"fbclid": token, **cookie}))
     if channel == "google":
         return {rng.choice(("gclid", "gclid", "gbraid", "wbraid")): token}
-    names = {
-        "tiktok": ("ttclid", "ttp"),
-        "snapchat": ("sc_click_id", "sc_cookie1"),
-        "pinterest": ("epik",),
-        "reddit": ("rdt_cid", "rdt_uuid"),
-        "linkedin": ("li_fat_id",),
-        "x": ("twclid",),
-        "microsoft": ("msclkid",),
+    if channel == "reddit":
+        return {"rdt_cid": token, "rdt_uuid": f"{started_ms}.{_uuid(token)}"}
+    of: dict[str, dict[str, object]] = {
+        "tiktok": {"ttclid": f"E.C.P.{token}", "ttp": _digest(token)[:27]},
+        "snapchat": {"sc_click_id": token, "sc_cookie1": _uuid(token)},
+        "pinterest": {"epik": token},
+        "linkedin": {"li_fat_id": _uuid(token)},
+        "x": {"twclid": token},
+        "microsoft": {"msclkid": _digest(token)[:32]},
     }
-    return dict.fromkeys(names.get(channel, ()), token)
+    return of.get(channel, {})
 
 
-def consent(ads: str, region: str, at_ms: int, *, sale_opt_out: bool = False) -> dict[str, object]:
-    """As the schema's Consent: one answer for all purposes, as most banners give it."""
+def _uuid(token: str) -> str:
+    return str(uuid5(NAMESPACE_URL, token))
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
+
+
+def allowed(facts: Mapping[str, object], said: Said) -> dict[str, str]:
+    """What remains of a browser's facts: analytics' own go with analytics, all others with ads."""
     return {
-        "ads": ads,
-        "analytics": ads,
-        "personalisation": ads,
+        name: str(fact)
+        for name, fact in facts.items()
+        if said["analytics" if name in ANALYTICS_FACTS else "ads"] != "DENIED"
+    }
+
+
+def alike(answer: str) -> dict[str, str]:
+    """One answer for all purposes, as most banners give it."""
+    return dict.fromkeys(PURPOSES, answer)
+
+
+def consent(said: Said, region: str, at_ms: int, *, sale_opt_out: bool = False) -> dict[str, object]:
+    """As the schema's Consent."""
+    return {
+        **said,
         "sale_opt_out": sale_opt_out,
         "region": region,
-        "at": 0 if ads == "UNSPECIFIED" else at_ms,
+        "at": 0 if said == alike("UNSPECIFIED") else at_ms,
     }
