@@ -252,7 +252,8 @@ class Platform(Struct, frozen=True):
     `events` maps our event names to the platform's; what is not in it is not taken. `dedupes_server_events` are those
     of ours that are documented to be safe to send twice. `known_codes` are the codes of `judge`'s table: others are
     counted. `purpose` is the customer's consent that it needs. `linger_ms` is how long a batch should wait if the
-    settings don't say: a platform that counts requests is asked less often.
+    settings don't say: a platform that counts requests is asked less often. If it never `reports`, its reply is
+    empty, be the events kept or dropped.
     """
 
     name: str
@@ -268,6 +269,7 @@ class Platform(Struct, frozen=True):
     judge: Callable[[Reply], Verdict]
     purpose: Literal["ads", "analytics"] = "ads"
     linger_ms: int = 200
+    reports: bool = True
     grant: Grant | None = None
     diagnosis: Diagnosis | None = None
 
