@@ -68,5 +68,5 @@ def _told(verdict: Verdict | EventVerdict) -> Case:
         said["culprits"] = list(verdict.culprits)
     return {
         "verdict": type(verdict).__name__,
-        **{name: each for name, each in said.items() if each not in (None, [])},
+        **{name: each for name, each in said.items() if each not in (None, [], "")},
     }
