@@ -224,6 +224,8 @@ class Conversion(Struct, frozen=True, gc=False):
     corrects_event_id: str = ""
     corrects_event_time: int = 0
     corrects_value_minor: int = 0
+    corrects_tax_minor: int = 0
+    corrects_shipping_minor: int = 0
     origin_topic: str = ""
     origin_partition: int = -1
     origin_offset: int = -1
