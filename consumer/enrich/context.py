@@ -3,8 +3,9 @@
 A fact is a pair of its time and its value, and the greater pair wins: merging the same steps in another order, or
 some of them twice, gives the same. An empty value says nothing, so it never overwrites one.
 
-Where the customer denied advertising, the context keeps no identifier. Once the checkout is completed its context is
-closed: later steps change nothing but to withdraw consent, so that an order finds the same context whenever it comes.
+Where the customer denied advertising, the context keeps no identifier but those of analytics, and where these were
+denied, not those. Once the checkout is completed its context is closed: later steps change nothing but to withdraw
+consent, so that an order finds the same context whenever it comes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,9 +38,9 @@ class Choices(Struct, frozen=True, array_like=True, gc=False):
     region: Fact = (0, "")
 
     @property
-    def denied(self) -> bool:
-        """Advertising was denied, by someone and not by a setting."""
-        return self.ads[1] == DENIED
+    def denied(self) -> tuple[bool, bool]:
+        """Whether advertising and analytics were denied, by someone and not by a setting."""
+        return self.ads[1] == DENIED, self.analytics[1] == DENIED
 
 
 class Context(Struct, frozen=True, array_like=True, gc=False):
@@ -76,25 +77,52 @@ def merge(context: Context | None, step: Checkout) -> Context:
         latest_ms=max(known.latest_ms, at_ms),
         completed=known.completed or step.step == CheckoutStep.COMPLETED,
     )
-    return stripped(merged) if choices.denied else merged
+    return stripped(merged)
 
 
 def keep(context: Context | None, merged: Context) -> Context:
     """What state holds after a step: `merged`, unless the context was closed before."""
     if context is None or not context.completed:
         return merged
-    if merged.choices.denied and not context.choices.denied:
-        return stripped(msgspec.structs.replace(context, choices=merged.choices))
+    if any(
+        now and not before for now, before in zip(merged.choices.denied, context.choices.denied, strict=True)
+    ):
+        return stripped(msgspec.structs.replace(context, choices=_withdrawn(context.choices, merged.choices)))
     return context
 
 
+def _withdrawn(known: Choices, told: Choices) -> Choices:
+    """What was told, without what it grants."""
+    return msgspec.structs.replace(
+        told,
+        ads=told.ads if told.ads[1] == DENIED else known.ads,
+        analytics=told.analytics if told.analytics[1] == DENIED else known.analytics,
+        personalisation=told.personalisation if told.personalisation[1] == DENIED else known.personalisation,
+    )
+
+
 def stripped(context: Context) -> Context:
-    """Without what points to a person: identity, click and browser ids, address of the machine, user agent."""
-    pages = {name: fact for name, fact in context.browser.items() if name in PAGES}
-    return msgspec.structs.replace(context, browser=pages, identity={}, clicks={})
+    """Without what points to a person for a purpose that was denied.
+
+    For advertising that is identity, click and browser ids, address of the machine and user agent; for analytics its
+    own ids of browser and visit.
+    """
+    ads_denied, analytics_denied = context.choices.denied
+    if not (ads_denied or analytics_denied):
+        return context
+    browser = {
+        name: fact
+        for name, fact in context.browser.items()
+        if name in PAGES or not (analytics_denied if name in ANALYTICS else ads_denied)
+    }
+    if not ads_denied:
+        return msgspec.structs.replace(context, browser=browser)
+    return msgspec.structs.replace(context, browser=browser, identity={}, clicks={})
 
 
 PAGES = frozenset({"page_url", "referrer_url"})
+ANALYTICS = frozenset({"ga_client_id", "ga_session_id"})
+"""What consent for analytics is about; all else that points to a person is about advertising."""
 
 
 def choices_of(consent: Consent, at_ms: int) -> Choices:

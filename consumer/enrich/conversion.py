@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from consumer.enrich.context import (
+    ANALYTICS,
     EMPTY,
     Context,
     choices_of,
@@ -178,7 +179,7 @@ def _conversion(  # noqa: PLR0913 (one place where a conversion is made)
         discount_minor=money.discount_minor,
         items=of.items,
         identity=identity if allowed else {},
-        click_ids=_click_ids(context) if allowed else {},
+        click_ids=_click_ids(context, consent),
         fbclid_at=context.clicks.get(context.browser_of("fbclid"), 0) if allowed else 0,
         ip=context.browser_of("ip") if allowed else "",
         user_agent=context.browser_of("user_agent") if allowed else "",
@@ -193,8 +194,14 @@ def _conversion(  # noqa: PLR0913 (one place where a conversion is made)
     )
 
 
-def _click_ids(context: Context) -> Mapping[str, str]:
-    return {name: fact[1] for name, fact in context.browser.items() if name not in NOT_CLICK_IDS}
+def _click_ids(context: Context, consent: Consent) -> Mapping[str, str]:
+    """Those whose purpose wasn't denied."""
+    ads, analytics = consent.ads != ConsentState.DENIED, consent.analytics != ConsentState.DENIED
+    return {
+        name: fact[1]
+        for name, fact in context.browser.items()
+        if name not in NOT_CLICK_IDS and (analytics if name in ANALYTICS else ads)
+    }
 
 
 def _filled(location: Location, context: Context) -> Location:
