@@ -1,8 +1,10 @@
 """What several platforms' files need alike: forms of values, and replies that aren't the platform's own."""
 
 import re
+from decimal import Decimal
 from http import HTTPStatus
 
+from consumer.money import exponent
 from consumer.platforms.contract import (
     Reply,
     SetupFault,
@@ -29,6 +31,20 @@ def page_address(text: str) -> str:
     """
     plain = text.strip()
     return plain if _ADDRESS.fullmatch(plain) else ""
+
+
+def decimal_text(amount_minor: int, currency: str) -> str:
+    """Minor units as a decimal text of the currency's own unit.
+
+    Raises KeyError for a currency that doesn't exist; enrich lets none pass.
+
+    >>> decimal_text(1230, "USD"), decimal_text(1234, "JPY"), decimal_text(5, "KWD")
+    ('12.30', '1234', '0.005')
+    """
+    digits = exponent(currency)
+    if digits is None:
+        raise KeyError(currency)
+    return f"{Decimal(amount_minor).scaleb(-digits):f}"
 
 
 def unread(reply: Reply, platform: str) -> TooLarge | Throttled | SetupFault | Transient:
