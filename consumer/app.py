@@ -15,8 +15,10 @@ import structlog
 
 from consumer.clock import Clock, SystemClock
 from consumer.codec import Decoder, Encoder, load_schema
+from consumer.deliver.diagnose import DiagnosisLoop
 from consumer.deliver.loop import DestinationLoop
 from consumer.deliver.senders import Senders
+from consumer.deliver.setup import platform_of
 from consumer.enrich.loop import EnrichLoop
 from consumer.errors import CapiError, ConfigurationError
 from consumer.ingest.checked import checked_ingest
@@ -54,6 +56,7 @@ class App:
         self.enrich: EnrichLoop | None = None
         self.destinations: Sequence[DestinationLoop] = ()
         self.failure: BaseException | None = None
+        self._diagnoses: list[DiagnosisLoop] = []
         self._settings = settings
         self._roles = frozenset(roles) if roles is not None else _needed(settings)
         self._served = _chosen(settings, destinations) if DELIVER in self._roles else ()
@@ -99,7 +102,9 @@ class App:
         )
         self._open.callback(metrics.close)
         roles: list[Role] = [
-            loop for loop in (self.rekey, self.enrich, *self.destinations) if loop is not None
+            loop
+            for loop in (self.rekey, self.enrich, *self.destinations, *self._diagnoses)
+            if loop is not None
         ]
         health = HealthServer(settings.http, roles, metrics.page, self._clock)
         health.start()
@@ -143,6 +148,19 @@ class App:
         for loop in self.destinations:
             loop.check()
             self._threads.append(self._thread(loop.name, loop.run))
+        self._build_diagnoses(store, senders, encode)
+
+    def _build_diagnoses(self, store: SchemaStore, senders: Senders, encode: Encoder[Receipt]) -> None:
+        receipt = load_schema("receipt")
+        for destination, of in zip(self._served, self.destinations, strict=True):
+            diagnosis = platform_of(destination).diagnosis
+            if diagnosis is not None:
+                decode = Decoder(Receipt, receipt, store.schema)
+                loop = DiagnosisLoop(
+                    *(self._settings, destination, diagnosis, senders, decode, encode, of.tally, self._clock)
+                )
+                self._diagnoses.append(loop)
+                self._threads.append(self._thread(loop.name, loop.run))
 
     def _thread(self, name: str, run: Callable[[threading.Event], None]) -> threading.Thread:
         def role() -> None:

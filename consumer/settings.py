@@ -257,7 +257,9 @@ class Destination(Section):
     start: Start | None = Field(
         None, description="Where it starts the first time; the top-level start if absent."
     )
-    batch_max_events: Positive = Field(100, description="Events in a request, at most.")
+    batch_max_events: Positive | None = Field(
+        None, description="Events in a request, at most; the platform's advice, mostly 100, if absent."
+    )
     linger_ms: int | None = Field(
         None, ge=0, description="How long a batch waits for more events; the platform's advice if absent."
     )

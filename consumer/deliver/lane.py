@@ -73,6 +73,7 @@ class Lane:
         self._concurrency = Concurrency(rules.concurrency_max_requests)
         self._breaker = Breaker(chance)
         self._bucket = Bucket(rules.limits.requests_per_s)
+        self._event_bucket = Bucket(rules.limits.events_per_s)
         self._under_way: set[Group] = set()
         self._not_before_s = 0.0
         self._throttles = 0
@@ -94,6 +95,7 @@ class Lane:
     def share(self, part: float) -> None:
         """How much (0 to 1) of the platform's rate this process may use."""
         self._bucket.share(part)
+        self._event_bucket.share(part)
 
     def next(self, now: Now) -> Next:
         """A group to send now, else seconds until there may be one, None if only news can bring one."""
@@ -130,7 +132,9 @@ class Lane:
         if now.s < self._not_before_s:
             return self._not_before_s - now.s
         broken_s = self._breaker.wait_s(now.s, len(self._under_way))
-        return broken_s if broken_s is None or broken_s > 0 else self._bucket.wait_s(now.s)
+        if broken_s is None or broken_s > 0:
+            return broken_s
+        return max(self._bucket.wait_s(now.s), self._event_bucket.wait_s(now.s))
 
     def _alive(self, group: Group, now: Now) -> bool:
         """Keep in the group what is still ours and still in time; whether anything is left."""
@@ -148,6 +152,7 @@ class Lane:
     def _begin(self, group: Group, now: Now) -> Group:
         self._under_way.add(group)
         self._bucket.take()
+        self._event_bucket.take(len(group.deliveries))
         group.began_s = now.s
         for delivery in group.deliveries:
             delivery.attempts += 1

@@ -26,6 +26,7 @@ from consumer.kafka.reader import Reader
 from consumer.kafka.start import settle_start
 from consumer.kafka.writer import Writer
 from consumer.model import Conversion
+from consumer.platforms.contract import Platform
 from consumer.settings import Destination, Settings
 
 UNSETTLED_MIN_EVENTS = 2_000
@@ -138,7 +139,7 @@ class DestinationLoop:
             group=self._group,
             topic=ground.topics.conversions,
             partitions=ground.partitions,
-            unsettled_max=_unsettled_max(self._destination),
+            unsettled_max=_unsettled_max(self._destination, ground.platform),
         )
         try:
             self.drained = False
@@ -168,7 +169,7 @@ class DestinationLoop:
         destination, platform = self._destination, ground.platform
         rules = LaneRules(
             limits=platform.limits,
-            batch_max_events=destination.batch_max_events,
+            batch_max_events=destination.batch_max_events or platform.batch_events,
             linger_s=(platform.linger_ms if destination.linger_ms is None else destination.linger_ms) / 1000,
             concurrency_max_requests=destination.concurrency_max_requests,
             resends=resends(destination, platform),
@@ -227,7 +228,8 @@ class DestinationLoop:
         return f"<DestinationLoop {self._destination.name}: {self._pump or self._halted or 'stopped'}>"
 
 
-def _unsettled_max(destination: Destination) -> int:
+def _unsettled_max(destination: Destination, platform: Platform) -> int:
     """Enough that no request waits for the next poll, and little enough for memory."""
-    under_way = destination.concurrency_max_requests * destination.batch_max_events
+    batch = destination.batch_max_events or platform.batch_events
+    under_way = destination.concurrency_max_requests * batch
     return max(UNSETTLED_MIN_EVENTS, min(UNSETTLED_MAX_EVENTS, 4 * under_way))

@@ -62,7 +62,7 @@ class Concurrency:
 
 
 class Bucket:
-    """Tokens that refill with time: the platform's own limit of requests a second. A rate of None limits nothing."""
+    """Tokens that refill with time: the platform's own limit of requests, or events, a second. None limits nothing."""
 
     def __init__(self, rate_per_s: float | None) -> None:
         self._rate = rate_per_s
@@ -83,9 +83,9 @@ class Bucket:
         self._at_s = now_s
         return 0.0 if self._tokens >= 1.0 else (1.0 - self._tokens) / rate
 
-    def take(self) -> None:
-        """One request goes."""
-        self._tokens -= 1.0
+    def take(self, tokens: int = 1) -> None:
+        """One request goes, or so many events: what they overdraw is waited for before the next."""
+        self._tokens -= tokens
 
 
 class Breaker:

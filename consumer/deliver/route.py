@@ -44,6 +44,8 @@ def route(
     asked = conversion.consent_ads if platform.purpose == "ads" else conversion.consent_analytics
     if asked == ConsentState.DENIED:
         return Skip("consent")
+    if conversion.sale_opt_out and not platform.limited_use:
+        return Skip("sale_opt_out")
     return _window(conversion, platform.limits, started_ms, now_ms)
 
 

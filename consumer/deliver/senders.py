@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import uvloop
 
@@ -14,6 +14,7 @@ from consumer.deliver.http import Http
 from consumer.deliver.sender import Sender
 
 START_TIMEOUT_S = 30.0
+Told = TypeVar("Told")
 
 
 class Senders:
@@ -32,6 +33,10 @@ class Senders:
         """Make a sender in the loop and let it run; the future ends with it, or with what broke it."""
         sender = asyncio.run_coroutine_threadsafe(self._make(make), self._loop).result(START_TIMEOUT_S)
         return sender, asyncio.run_coroutine_threadsafe(sender.run(), self._loop)
+
+    def soon(self, make: Callable[[Http], Coroutine[object, object, Told]]) -> "Future[Told]":
+        """Run something in the loop, with its connections; the future is its result."""
+        return asyncio.run_coroutine_threadsafe(make(self._http), self._loop)
 
     async def _make(self, make: Callable[[Http], Sender]) -> Sender:
         return make(self._http)

@@ -17,11 +17,13 @@ class DestinationSnapshot(Struct, frozen=True):
     Counts: `outcomes` by (outcome, reason), in conversions; `requests` by verdict, one a reply; `unknown_codes` by a
     platform's code that its file doesn't know; `letters` by reason; `resent`, conversions sent again after a crash or
     a time-out; `latency_counts[i]`, requests that took up to `LATENCY_BOUNDS_S[i]` and longer than the bound before,
-    so it is one longer than the bounds; `latency_sum_s`, over all of them.
+    so it is one longer than the bounds; `latency_sum_s`, over all of them; `late`, events by what their platform found
+    wrong with them after it had accepted them.
     Of this moment: `in_flight` conversions read and not settled, `queued` those of them that no request holds, `lag`
     records unread or unsettled, `oldest_age_s` of the oldest undelivered conversion (0 if none), `concurrency`
     requests allowed at once, `partitions` assigned, `last_commit_ms` since the epoch (0 before the first),
-    `token_read_ms` likewise, when the credentials in use were read.
+    `token_read_ms` likewise, when the credentials in use were read, `undiagnosed` accepted events that may yet be
+    found at fault.
     """
 
     destination: str
@@ -44,6 +46,8 @@ class DestinationSnapshot(Struct, frozen=True):
     concurrency: int
     partitions: int
     token_read_ms: int = 0
+    late: dict[str, int] = {}
+    undiagnosed: int = 0
 
 
 class DestinationTally:
@@ -69,6 +73,8 @@ class DestinationTally:
         self.concurrency = 0
         self.partitions = 0
         self.token_read_ms = 0
+        self.late: Counter[str] = Counter()
+        self.undiagnosed = 0
 
     def ended(self, outcome: str, reason: str, letter: str) -> None:
         """Count the outcome of a delivery, and its letter if it has one."""
@@ -105,6 +111,8 @@ class DestinationTally:
             concurrency=self.concurrency,
             partitions=self.partitions,
             token_read_ms=self.token_read_ms,
+            late=dict(self.late),
+            undiagnosed=self.undiagnosed,
         )
 
     def __repr__(self) -> str:

@@ -207,23 +207,25 @@ class Undiagnosed(Struct, frozen=True):
 
 
 class Diagnosis(Struct, frozen=True):
-    """How a platform is asked, later, what became of a request. Times are seconds after its acceptance."""
+    """How a platform is asked, later, what became of a request: after how many seconds, and how often at most."""
 
     first_after_s: float
     again_after_s: float
     give_up_after_s: float
     request: Callable[[Account, str], Request]
     judge: Callable[[Reply], Diagnosed | Undiagnosed]
+    requests_per_s: float = 0.5
 
 
 class Limits(Struct, frozen=True):
-    """What a platform takes. None stands for a limit that it doesn't have."""
+    """What a platform takes. None stands for a limit that it doesn't have, or that the other rate implies."""
 
     events_max: int
     bytes_max: int
     age_max_ms: int
     future_max_ms: int
     requests_per_s: float | None = None
+    events_per_s: float | None = None
 
 
 class Field(Struct, frozen=True):
@@ -251,8 +253,10 @@ class Platform(Struct, frozen=True):
 
     `events` maps our event names to the platform's; what is not in it is not taken. `dedupes_server_events` are those
     of ours that are documented to be safe to send twice. `known_codes` are the codes of `judge`'s table: others are
-    counted. `purpose` is the customer's consent that it needs. `linger_ms` is how long a batch should wait if the
-    settings don't say: a platform that counts requests is asked less often. If it never `reports`, its reply is
+    counted. `purpose` is the customer's consent that it needs; without `limited_use` it has no field for someone who
+    opted out of sale, so that such events are skipped. `linger_ms` is how long a batch should wait, and
+    `batch_events` how many events it should hold, if the settings don't say: a platform that counts requests is asked
+    less often. If it never `reports`, its reply is
     empty, be the events kept or dropped.
     """
 
@@ -268,7 +272,9 @@ class Platform(Struct, frozen=True):
     request: Callable[[Account, Sequence[bytes]], Request]
     judge: Callable[[Reply], Verdict]
     purpose: Literal["ads", "analytics"] = "ads"
+    limited_use: bool = True
     linger_ms: int = 200
+    batch_events: int = 100
     reports: bool = True
     grant: Grant | None = None
     diagnosis: Diagnosis | None = None

@@ -91,6 +91,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "capi_resent_total", "counter", ("destination",), "Conversions sent again after an unknown outcome."
     ),
     Metric(
+        "capi_late_faults_total",
+        "counter",
+        ("destination", "reason"),
+        "Events found at fault by the platform after it had accepted them.",
+    ),
+    Metric("capi_undiagnosed", "gauge", ("destination",), "Accepted events that may yet be found at fault."),
+    Metric(
         "capi_token_age_seconds", "gauge", ("destination",), "Time since the credentials in use were read."
     ),
     Metric(

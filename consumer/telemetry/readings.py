@@ -86,6 +86,9 @@ def _destination(prefix: str, at: DestinationSnapshot, now_ms: int) -> _Found:
         yield "capi_requests_total", (name, verdict), count
     for code, count in _bounded(at.unknown_codes):
         yield "capi_unknown_codes_total", (name, code), count
+    for reason, count in _bounded(at.late):
+        yield "capi_late_faults_total", (name, reason), count
+    yield "capi_undiagnosed", (name,), at.undiagnosed
     yield from _letters(f"{prefix}.dlq.{at.platform}", at.letters, faults=("platform", "operator"))
     yield "capi_in_flight", (name,), at.in_flight
     yield "capi_queued", (name,), at.queued

@@ -66,7 +66,7 @@ def request(port: int, host: str = "127.0.0.1") -> Request:
     """A small request with a token, to loopback."""
     headers: dict[str, str | Secret] = {
         "Content-Type": "application/json",
-        "Authorization": Secret(TOKEN),
+        "Authorization": Secret(TOKEN).bearer,
     }
     return Request(f"http://{host}:{port}/v25.0/1/events", headers, BODY)
 

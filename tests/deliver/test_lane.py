@@ -6,6 +6,7 @@ from math import ceil, log2
 from random import Random
 from typing import Any, TypeAlias
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from consumer.platforms.contract import (
     BatchRejected,
     EventVerdict,
     Later,
+    Limits,
     PerEvent,
     Rejected,
     SetupFault,
@@ -461,6 +463,42 @@ def test_unconfirmed_is_sent_again_or_is_a_letter(make_road: MakeRoad) -> None:
     assert once.outcomes == dict.fromkeys(names, "unknown")
     assert once.letters == dict.fromkeys(names, "unknown")
     assert len(once.sent) == 1
+
+
+def test_unconfirmed_goes_by_the_event(make_road: MakeRoad) -> None:
+    """What the platform dedupes is sent again; of the same request, what it doesn't is a letter."""
+    road = make_road(resends=frozenset({"purchase"}))
+    purchases = [road.delivery() for _ in range(2)]
+    step = road.delivery("step")
+    step.conversion = msgspec.structs.replace(step.conversion, event_name="begin_checkout")
+    road.add(*purchases, step)
+    road.drive(in_turn(Unconfirmed("timeout")))
+    assert road.outcomes == {**dict.fromkeys(("e0", "e1"), "delivered"), "step": "unknown"}
+    assert [names for _, names in road.sent] == [["e0", "e1", "step"], ["e0", "e1"]]
+
+
+def test_request_id_and_place_are_kept(make_road: MakeRoad) -> None:
+    """Where the platform may find fault later, each outcome says where it stood in which request."""
+    road = make_road(batch_max_events=3)
+    road.add_many(3)
+    road.drive(lambda _: Accepted("req-1"))
+    assert [(each.conversion.event_id, each.request_id, each.request_index) for each in road.ended] == [
+        ("e0", "req-1", 0),
+        ("e1", "req-1", 1),
+        ("e2", "req-1", 2),
+    ]
+
+
+def test_rate_of_events_is_kept(make_road: MakeRoad, accept: Answer) -> None:
+    """A limit on events holds however they are batched: a full batch waits for as long as it is worth."""
+    limits = Limits(1_000, 1_000_000, 7 * 86_400_000, 0, events_per_s=10)
+    road = make_road(limits=limits, batch_max_events=50, linger_s=0.0)
+    road.add_many(200)
+    road.drive(accept)
+    times = [at_s for at_s, _ in road.sent]
+    assert len(times) == 4
+    assert times[-1] - times[0] >= (150 - 10) / 10  # a second's worth may go ahead
+    assert set(road.outcomes.values()) == {"delivered"}
 
 
 @pytest.mark.parametrize("breaks", [0, 30])

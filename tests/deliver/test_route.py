@@ -50,6 +50,29 @@ def test_way_of_a_conversion(conversion: Conversion, started_hours_ago: float, w
     assert route(conversion, PLATFORM, ALL, started_ms, NOW_MS) == way
 
 
+def test_consent_is_for_the_platforms_purpose() -> None:
+    """A platform of analytics needs that consent, and not the one for advertising."""
+    analytics = msgspec.structs.replace(PLATFORM, purpose="analytics")
+    denied = ConsentState.DENIED.value
+    for conversion, platform, sent in (
+        (purchase(consent_ads=denied), PLATFORM, False),
+        (purchase(consent_ads=denied), analytics, True),
+        (purchase(consent_analytics=denied), analytics, False),
+        (purchase(consent_analytics=denied), PLATFORM, True),
+    ):
+        way = route(conversion, platform, ALL, 0, NOW_MS)
+        assert isinstance(way, Send) if sent else way == Skip("consent")
+
+
+def test_sale_opt_out_without_a_field_for_it() -> None:
+    """Who opted out of sale isn't told to a platform that can't be told that they did."""
+    opted_out = msgspec.structs.replace(purchase(), sale_opt_out=True)
+    blunt = msgspec.structs.replace(PLATFORM, limited_use=False)
+    assert route(opted_out, blunt, ALL, 0, NOW_MS) == Skip("sale_opt_out")
+    assert isinstance(route(purchase(), blunt, ALL, 0, NOW_MS), Send)
+    assert isinstance(route(opted_out, PLATFORM, ALL, 0, NOW_MS), Send)
+
+
 @pytest.mark.parametrize(("late_ms", "way"), [(-1, Send), (0, Expire), (1, Expire)])
 def test_window_closes_at_its_margin(late_ms: int, way: type[Way]) -> None:
     """At the margin before the platform's own end the window is closed for us."""

@@ -75,6 +75,7 @@ def _destination(
         breaker="half_open",
         requests={"accepted": 6, "throttled": 1},
         unknown_codes={"190": 2, "mail of ann@example.com": 1},
+        late={"EVENT_TOO_OLD": 3},
         latency_counts=counts,
         latency_sum_s=12.5,
         lag=128,
