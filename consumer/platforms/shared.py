@@ -1,6 +1,7 @@
 """What several platforms' files need alike: forms of values, and replies that aren't the platform's own."""
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from http import HTTPStatus
 
@@ -45,6 +46,15 @@ def decimal_text(amount_minor: int, currency: str) -> str:
     if digits is None:
         raise KeyError(currency)
     return f"{Decimal(amount_minor).scaleb(-digits):f}"
+
+
+def utc_text(at_ms: int) -> str:
+    """A time as ISO 8601 has it: in UTC, with milliseconds and a Z.
+
+    >>> utc_text(1790000000007)
+    '2026-09-21T14:13:20.007Z'
+    """
+    return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03}Z"
 
 
 def unread(reply: Reply, platform: str) -> TooLarge | Throttled | SetupFault | Transient:
