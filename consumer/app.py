@@ -59,7 +59,7 @@ class App:
         self._diagnoses: list[DiagnosisLoop] = []
         self._settings = settings
         self._roles = frozenset(roles) if roles is not None else _needed(settings)
-        self._served = _chosen(settings, destinations) if DELIVER in self._roles else ()
+        self._served = chosen(settings, destinations) if DELIVER in self._roles else ()
         self._clock = clock or SystemClock()
         self._log = structlog.get_logger("process")
         self._stop = threading.Event()
@@ -226,7 +226,8 @@ def _needed(settings: Settings) -> frozenset[str]:
     )
 
 
-def _chosen(settings: Settings, names: Collection[str]) -> tuple[Destination, ...]:
+def chosen(settings: Settings, names: Collection[str]) -> tuple[Destination, ...]:
+    """The destinations of these names, all if there are none. Raises ConfigurationError, with the nearest name."""
     known = {destination.name: destination for destination in settings.destinations}
     for name in names:
         if name not in known:

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from consumer.cli import config, demo, emulate, mapping, offsets, run, schemas, state, topics, traffic
+from consumer.cli import (
+    config,
+    demo,
+    emulate,
+    mapping,
+    offsets,
+    preview,
+    run,
+    schemas,
+    state,
+    topics,
+    traffic,
+)
 from consumer.errors import CapiError
 
 app = typer.Typer(
@@ -23,6 +35,7 @@ app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("traffic")(traffic.traffic)
 app.command("emulate")(emulate.emulate)
+app.command("preview")(preview.preview)
 app.add_typer(topics.group, name="topics")
 app.add_typer(offsets.group, name="offsets")
 app.add_typer(state.group, name="state")

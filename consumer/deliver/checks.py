@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from consumer.deliver.credentials import TokenFile
-from consumer.deliver.intake import Wants
+from consumer.deliver.route import Wants
 from consumer.deliver.setup import account_of, platform_of, wants_of
 from consumer.kafka import limits
 from consumer.platforms.contract import Account, Platform

@@ -1,18 +1,15 @@
 """A record of conversions becomes a delivery that can be sent, or ends before that."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from msgspec import Struct
-
 from consumer.deliver.delivery import Delivery, Ended
-from consumer.deliver.route import Expire, Send, Skip, route
+from consumer.deliver.route import Expire, Refuse, Send, Skip, Wants, route
 from consumer.deliver.settle import Progress
-from consumer.deliver.when import When, WhenError
-from consumer.deliver.worth import Rule, valued
+from consumer.deliver.worth import valued
 from consumer.errors import RecordError
 from consumer.model import Conversion, Outcome, Record
-from consumer.platforms.contract import Account, Platform, Unfit
+from consumer.platforms.contract import Platform, Unfit
 
 Decode: TypeAlias = Callable[[bytes], Conversion]
 """Raises RecordError, and SchemaUnavailable if the record must wait."""
@@ -23,15 +20,6 @@ class Ready(NamedTuple):
 
     delivery: Delivery
     not_before_ms: int
-
-
-class Wants(Struct, frozen=True):
-    """What a destination takes of what its platform can take, for which account, and what an order is worth there."""
-
-    events: Collection[str]
-    account: Account
-    when: When | None = None
-    value: Rule = "grand_total"
 
 
 class Intake:
@@ -62,21 +50,17 @@ class Intake:
         return self._routed(record, valued(told, self._wants.value), progress, now_ms)
 
     def _routed(self, record: Record, told: Conversion, progress: Progress, now_ms: int) -> Ready | Ended:
-        wants = self._wants
-        way = route(told, self._platform, wants.events, self._started_ms, now_ms)
-        try:
-            if isinstance(way, Send) and wants.when is not None and not wants.when.holds(told):
-                way = Skip("when")
-        except WhenError as error:
-            return _refused(record, told, progress, "condition", "when", str(error))
+        way = route(told, self._platform, self._wants, self._started_ms, now_ms)
         match way:
             case Skip(reason):
                 return Ended(record, told, progress, Outcome.SKIPPED, reason=reason)
             case Expire():
                 why = "the platform's window closed before it was read"
                 return Ended(record, told, progress, Outcome.EXPIRED, "expired", letter="expired", why=why)
+            case Refuse(why):
+                return _refused(record, told, progress, "condition", "when", why)
             case Send(not_before_ms, deadline_ms):
-                event = self._platform.event(told, wants.account)
+                event = self._platform.event(told, self._wants.account)
                 if isinstance(event, Unfit):
                     return _refused(record, told, progress, "incomplete", event.code, event.why)
                 return Ready(Delivery(record, told, progress, event, deadline_ms), not_before_ms)

@@ -5,8 +5,10 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from consumer.deliver.when import When, WhenError
+from consumer.deliver.worth import Rule
 from consumer.model import ConsentState, Conversion
-from consumer.platforms.contract import Limits, Platform
+from consumer.platforms.contract import Account, Limits, Platform
 
 DEADLINE_MARGIN_MS = 120_000
 """A window closes for us a little before it does for the platform: clocks differ, and a request takes time."""
@@ -22,6 +24,12 @@ class Expire(Struct, frozen=True):
     """Its window closed while it was ours."""
 
 
+class Refuse(Struct, frozen=True):
+    """Nobody can say if it is for this destination: a letter, for whoever wrote the condition."""
+
+    why: str
+
+
 class Send(Struct, frozen=True):
     """To be sent, not before and not after these times (epoch ms)."""
 
@@ -29,24 +37,41 @@ class Send(Struct, frozen=True):
     deadline_ms: int
 
 
-Way: TypeAlias = Skip | Expire | Send
+Way: TypeAlias = Skip | Expire | Refuse | Send
 
 
-def route(
-    conversion: Conversion, platform: Platform, wanted: Collection[str], started_ms: int, now_ms: int
-) -> Way:
-    """Decide it. `wanted` are the destination's events, `started_ms` is when the destination began."""
+class Wants(Struct, frozen=True):
+    """What a destination takes of what its platform can take, for which account, and what an order is worth there."""
+
+    events: Collection[str]
+    account: Account
+    when: When | None = None
+    value: Rule = "grand_total"
+
+
+def route(conversion: Conversion, platform: Platform, wants: Wants, started_ms: int, now_ms: int) -> Way:
+    """Decide it. `started_ms` is when the destination began."""
+    if reason := _unwanted(conversion, platform, wants):
+        return Skip(reason)
+    try:
+        if wants.when is not None and not wants.when.holds(conversion):
+            return Skip("when")
+    except WhenError as error:
+        return Refuse(str(error))
+    return _window(conversion, platform.limits, started_ms, now_ms)
+
+
+def _unwanted(conversion: Conversion, platform: Platform, wants: Wants) -> str:
+    """Why the destination, its platform or the customer doesn't want it told; "" if all do."""
     name = conversion.event_name
-    if name not in wanted:
-        return Skip("not_wanted")
+    if name not in wants.events:
+        return "not_wanted"
     if name not in platform.events:
-        return Skip(f"no_{name}")
+        return f"no_{name}"
     asked = conversion.consent_ads if platform.purpose == "ads" else conversion.consent_analytics
     if asked == ConsentState.DENIED:
-        return Skip("consent")
-    if conversion.sale_opt_out and not platform.limited_use:
-        return Skip("sale_opt_out")
-    return _window(conversion, platform.limits, started_ms, now_ms)
+        return "consent"
+    return "sale_opt_out" if conversion.sale_opt_out and not platform.limited_use else ""
 
 
 def _window(conversion: Conversion, limits: Limits, started_ms: int, now_ms: int) -> Way:

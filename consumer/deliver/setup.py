@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from consumer.deliver.intake import Wants
+from consumer.deliver.route import Wants
 from consumer.deliver.when import When
 from consumer.errors import ConfigurationError
 from consumer.platforms import PLATFORMS

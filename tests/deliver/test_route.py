@@ -3,9 +3,11 @@
 import msgspec
 import pytest
 
-from consumer.deliver.route import DEADLINE_MARGIN_MS, Expire, Send, Skip, Way, route
+from consumer.deliver.route import DEADLINE_MARGIN_MS, Expire, Refuse, Send, Skip, Wants, Way, route
+from consumer.deliver.when import When
 from consumer.model import ConsentState, Conversion
 from consumer.platforms import PLATFORMS
+from consumer.platforms.contract import Account, Secret
 
 NOW_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
@@ -14,7 +16,8 @@ PLATFORM = msgspec.structs.replace(
     events={"purchase": "Purchase"},
     limits=msgspec.structs.replace(PLATFORMS["meta"].limits, age_max_ms=100 * HOUR_MS, future_max_ms=HOUR_MS),
 )
-ALL = frozenset({"purchase", "refund"})
+ACCOUNT = Account("https://p.example", "1", Secret("t"))
+WANTS = Wants(frozenset({"purchase", "refund"}), ACCOUNT)
 
 
 def purchase(hours_ago: float = 1, enriched_hours_ago: float = 0, **changes: str) -> Conversion:
@@ -47,7 +50,17 @@ def purchase(hours_ago: float = 1, enriched_hours_ago: float = 0, **changes: str
 def test_way_of_a_conversion(conversion: Conversion, started_hours_ago: float, way: Way) -> None:
     """What isn't wanted or was too old from the start is skipped; what grew too old with us has expired."""
     started_ms = NOW_MS - round(started_hours_ago * HOUR_MS)
-    assert route(conversion, PLATFORM, ALL, started_ms, NOW_MS) == way
+    assert route(conversion, PLATFORM, WANTS, started_ms, NOW_MS) == way
+
+
+def test_condition_decides() -> None:
+    """Only what the destination's condition holds for is sent; what it can't decide is refused, and says why."""
+    wants = msgspec.structs.replace(WANTS, when=When('currency == "EUR" && value > 5.0'))
+    dear = msgspec.structs.replace(purchase(), value_minor=501)
+    assert isinstance(route(dear, PLATFORM, wants, 0, NOW_MS), Send)
+    assert route(purchase(), PLATFORM, wants, 0, NOW_MS) == Skip("when")
+    assert route(purchase(currency="USD"), PLATFORM, wants, 0, NOW_MS) == Skip("when")
+    assert isinstance(route(purchase(currency="???"), PLATFORM, wants, 0, NOW_MS), Refuse | Skip)
 
 
 def test_consent_is_for_the_platforms_purpose() -> None:
@@ -60,7 +73,7 @@ def test_consent_is_for_the_platforms_purpose() -> None:
         (purchase(consent_analytics=denied), analytics, False),
         (purchase(consent_analytics=denied), PLATFORM, True),
     ):
-        way = route(conversion, platform, ALL, 0, NOW_MS)
+        way = route(conversion, platform, WANTS, 0, NOW_MS)
         assert isinstance(way, Send) if sent else way == Skip("consent")
 
 
@@ -68,9 +81,9 @@ def test_sale_opt_out_without_a_field_for_it() -> None:
     """Who opted out of sale isn't told to a platform that can't be told that they did."""
     opted_out = msgspec.structs.replace(purchase(), sale_opt_out=True)
     blunt = msgspec.structs.replace(PLATFORM, limited_use=False)
-    assert route(opted_out, blunt, ALL, 0, NOW_MS) == Skip("sale_opt_out")
-    assert isinstance(route(purchase(), blunt, ALL, 0, NOW_MS), Send)
-    assert isinstance(route(opted_out, PLATFORM, ALL, 0, NOW_MS), Send)
+    assert route(opted_out, blunt, WANTS, 0, NOW_MS) == Skip("sale_opt_out")
+    assert isinstance(route(purchase(), blunt, WANTS, 0, NOW_MS), Send)
+    assert isinstance(route(opted_out, PLATFORM, WANTS, 0, NOW_MS), Send)
 
 
 @pytest.mark.parametrize(("late_ms", "way"), [(-1, Send), (0, Expire), (1, Expire)])
@@ -78,4 +91,4 @@ def test_window_closes_at_its_margin(late_ms: int, way: type[Way]) -> None:
     """At the margin before the platform's own end the window is closed for us."""
     conversion = purchase(50, 50)
     now_ms = conversion.event_time + PLATFORM.limits.age_max_ms - DEADLINE_MARGIN_MS + late_ms
-    assert isinstance(route(conversion, PLATFORM, ALL, 0, now_ms), way)
+    assert isinstance(route(conversion, PLATFORM, WANTS, 0, now_ms), way)
