@@ -7,9 +7,13 @@ answer in the shape of RFC 6749, sections 5.1 and 5.2.
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
+from typing import Annotated, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth import crypt, jwt
 from msgspec import Struct
 
@@ -30,21 +34,24 @@ ASSERTION_S = 3600
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+NOT_WELL = frozenset({HTTPStatus.REQUEST_TIMEOUT, *range(500, 600)})
+NOT_WELL_CODES = frozenset({"temporarily_unavailable", "server_error", "internal_failure"})
+_Told: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class _Key(Struct):
     """What counts of a service account's key file."""
 
-    client_email: str
-    private_key: str
+    client_email: _Told
+    private_key: _Told
     private_key_id: str = ""
     token_uri: str = ""
 
 
 class _Refresh(Struct):
-    client_id: str
-    client_secret: str
-    refresh_token: str
+    client_id: _Told
+    client_secret: _Told
+    refresh_token: _Told
     token_uri: str = ""
 
 
@@ -71,8 +78,8 @@ def _signed(token_uri: str, scope: str, credentials: Secret, now_s: float) -> Re
     try:
         key = msgspec.json.decode(credentials.reveal(), type=_Key)
         url = key.token_uri or token_uri
-        signer = crypt.RSASigner.from_string(key.private_key, key.private_key_id or None)
-    except (msgspec.DecodeError, ValueError):
+        signer = crypt.RSASigner(_private(key.private_key), key.private_key_id or None)
+    except (msgspec.DecodeError, ValueError, TypeError, UnsupportedAlgorithm):
         return SetupFault("key_file", "the token file must hold a service account's key, as JSON, whole")
     if not _safe(url):
         return _unsafe()
@@ -85,6 +92,14 @@ def _signed(token_uri: str, scope: str, credentials: Secret, now_s: float) -> Re
     }
     assertion = jwt.encode(signer, claims).decode()
     return Request(url, FORM, urlencode({"grant_type": JWT_BEARER, "assertion": assertion}).encode())
+
+
+def _private(pem: str) -> RSAPrivateKey:
+    """Raises ValueError, UnsupportedAlgorithm, or TypeError for a key under a password or of another kind."""
+    key = load_pem_private_key(pem.encode(), None)
+    if not isinstance(key, RSAPrivateKey):
+        raise TypeError("no RSA key")
+    return key
 
 
 def _refreshed(
@@ -111,7 +126,7 @@ def _refreshed(
 
 
 def judge(reply: Reply) -> Token | SetupFault | Transient | Throttled:
-    """A token, or why there is none: what isn't OAuth's own refusal is taken for a platform that is not well."""
+    """A token, or why there is none: a refusal, or an address that is another's, is for people to put right."""
     try:
         told = msgspec.json.decode(reply.body, type=_Answer, strict=False)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -121,9 +136,9 @@ def judge(reply: Reply) -> Token | SetupFault | Transient | Throttled:
         return Token(Secret(told.access_token), told.expires_in)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Throttled(name, retry_after_s(reply))
-    if told.error in {"temporarily_unavailable", "server_error", "internal_failure"}:
+    if reply.status in NOT_WELL or told.error in NOT_WELL_CODES:
         return Transient(name, retry_after_s(reply))
-    if HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if told.error or reply.status >= HTTPStatus.MULTIPLE_CHOICES:
         return SetupFault(name, "no access token is given out for what the token file holds")
     return Transient(name, retry_after_s(reply))
 
@@ -134,7 +149,9 @@ def _safe(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    if parts.scheme == "http":
+        return parts.hostname in LOOPBACK
+    return parts.scheme == "https" and bool(parts.hostname)
 
 
 def _unsafe() -> SetupFault:
