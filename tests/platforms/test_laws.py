@@ -24,6 +24,7 @@ from consumer.platforms import PLATFORMS
 from consumer.platforms.contract import (
     Accepted,
     Account,
+    EventVerdict,
     Later,
     PerEvent,
     Platform,
@@ -144,10 +145,11 @@ def test_every_case_has_a_source(platform: Platform, cases: Cases) -> None:
 
 
 def test_every_verdict_has_a_reply(platform: Platform, cases: Cases) -> None:
-    """For each kind of verdict that a platform's file uses there is a reply that means it."""
+    """For each kind of verdict that a platform's file uses there is a reply that means it, of all events or of one."""
     used = vars(sys.modules[platform.judge.__module__])
-    can_say = {kind.__name__ for kind in get_args(Verdict) if kind.__name__ in used}
-    assert {row["expect"]["verdict"] for row in cases(platform.name, "reply")} == can_say
+    can_say = {kind.__name__ for kind in get_args(Verdict | EventVerdict) if kind.__name__ in used}
+    told = [row["expect"] for row in cases(platform.name, "reply")]
+    assert {each["verdict"] for one in told for each in (one, *one.get("verdicts", ()))} == can_say
 
 
 def test_every_known_code_is_meant(platform: Platform, cases: Cases) -> None:
