@@ -5,12 +5,13 @@ conversions, the pages on error codes and rate limits), and Pinterest's OpenAPI 
 that it doesn't know refuses the request. An answer tells of each event by its place; one event's fault is its own.
 
 Where sources leave a choice: the action source is always `web`, also of an order that is known without its browser,
-since it was placed there all the same, and an `offline` event is never known again, by no id. Others say that Pinterest
-reports as offline what comes more than an hour after its event, whatever it is told. Between tag and server an event is known again
-by event_id and event_name, for 24 or for 48 hours; nothing is said of server and server. The postal code and the city
-are normalised as the field's text says, not as Pinterest's own tag template does it. Limited Data Processing takes
-effect only with the hashed state and country beside it, so it isn't asked for without them; `opt_out` always tells
-that the customer did. With the option `test` events are checked and not recorded. A refund is no event of Pinterest's.
+since it was placed there all the same, and an `offline` event is never known again, by no id. Others say that what
+comes more than an hour after its event is reported as offline, whatever it is told. Between tag and server an event is
+known again by event_id and event_name, for 24 or for 48 hours; nothing is said of server and server. The postal code
+and the city are normalised as the field's text says, not as Pinterest's own tag template does it. Limited Data
+Processing takes effect only with the hashed state and country beside it, so it isn't asked for without them; `opt_out`
+tells of the customer's word in any case. With the option `test` events are checked and not recorded. A refund is no
+event of Pinterest's.
 """
 
 from collections.abc import Sequence
