@@ -66,10 +66,12 @@ LISTED = re.compile(rb"\bindices \[([\d, ]*)\]")
 """All bad events as a 400 names them."""
 INDEX = re.compile(rb"\b\d{1,6}\b")
 
-RETIRED = "LinkedIn has retired this version of its API: name a newer one, such as 202607, as options.version"
+RETIRED = (
+    "LinkedIn has retired this version of its API: name a newer one, by year and month, as options.version"
+)
 SETUP_STATUSES: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "the token is wrong, revoked or expired: put a new one into the token file",
-    HTTPStatus.FORBIDDEN: "the token's owner may not write to these rules, or an ad account hasn't got them",
+    HTTPStatus.FORBIDDEN: "the token's owner may not write to the ad account, or it has no such conversion rules",
     HTTPStatus.NOT_FOUND: "LinkedIn has nothing at this address",
     HTTPStatus.METHOD_NOT_ALLOWED: "LinkedIn takes no events at this address",
     HTTPStatus.UPGRADE_REQUIRED: RETIRED,
