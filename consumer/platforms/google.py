@@ -156,7 +156,7 @@ def _cart(conversion: Conversion, options: Mapping[str, str]) -> dict[str, objec
         for item in conversion.items
         if item.sku.strip()
     ]
-    if not items or "merchant_id" not in options:
+    if not items or not options.get("merchant_id"):
         return {}
     return _known(
         {
