@@ -257,7 +257,8 @@ class Platform(Struct, frozen=True):
     opted out of sale, so that such events are skipped. `linger_ms` is how long a batch should wait, and
     `batch_events` how many events it should hold, if the settings don't say: a platform that counts requests is asked
     less often. If it never `reports`, its reply is
-    empty, be the events kept or dropped.
+    empty, be the events kept or dropped. Money is told with `decimals_max` digits behind the point at most, rounded
+    half up: no currency has more than three.
     """
 
     name: str
@@ -276,6 +277,7 @@ class Platform(Struct, frozen=True):
     linger_ms: int = 200
     batch_events: int = 100
     reports: bool = True
+    decimals_max: int = 3
     grant: Grant | None = None
     diagnosis: Diagnosis | None = None
 

@@ -219,11 +219,16 @@ def test_secret_is_masked(platform: Platform) -> None:
 @pytest.mark.parametrize("currency", CURRENCIES)
 @pytest.mark.parametrize("value_minor", [0, 1, 7, 10, 1999, 100_000, 123_456_789])
 def test_money_arrives(platform: Platform, conversion: Make, currency: str, value_minor: int) -> None:
-    """The platform reads the minor units that the customer paid, whatever the currency's decimals."""
+    """The platform reads the minor units that the customer paid, whatever the currency's decimals.
+
+    Where it takes fewer of them than the currency has, it reads the nearest amount that it can be told.
+    """
     told = conversion({"currency": currency, "value_minor": value_minor})
     answer = answered(platform, told)
     assert isinstance(answer, Taken), answer
-    assert (answer.events[0].value_minor, answer.events[0].currency) == (value_minor, currency)
+    step = 10 ** max(0, (exponent(currency) or 0) - platform.decimals_max)
+    nearest = (value_minor + step // 2) // step * step
+    assert (answer.events[0].value_minor, answer.events[0].currency) == (nearest, currency)
     assert exponent(currency) is not None
 
 
