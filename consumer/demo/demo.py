@@ -75,14 +75,14 @@ def _facts(run_: Run, around: Surroundings, shop: Shop, counted: Counted) -> Fac
         )
     destinations = {}
     for name, emulated in around.emulated.items():
-        stats = emulated.stats()
+        stats, stand_in = emulated.stats(), STAND_INS[name]
         destinations[name] = Destined(
             platform=name,
             deliveries=accounts[name],
             counted=counted.destinations[name],
             stats=stats,
             held=emulated.held(stats),
-            wanted=expected(shop.truths, name, STAND_INS[name].told_id),
+            wanted=expected(shop.truths, name, stand_in.told_id, stand_in.told_value),
         )
     return Facts(run_, shop.published, _enriched(counted.enrich, settings), stored, destinations)
 

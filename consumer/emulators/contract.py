@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from consumer.emulators.faults import Fault
-from consumer.emulators.shop.records import PixelFire, Taker, Truth, own_event_id
+from consumer.emulators.shop.records import PixelFire, Taker, Truth, own_event_id, own_value
 
 Means: TypeAlias = Literal["purchase", "refund", "begin_checkout", "add_payment_info", "other"]
 """What an event is in the shop's words."""
@@ -106,10 +106,10 @@ class StandIn(Struct, frozen=True, kw_only=True):
     takes the other events. `pixel` reads the bodies of `POST /_emulator/pixel` and raises ValueError with a sentence;
     `fire` writes such a body.
 
-    `taker` is what it takes of the shop, `told_id` what it calls an event. If `last_wins`, the later of equal events
-    tells the money. `actions` (our event name to the conversion action, rule or tag there) and `options` belong to
-    the settings that lead to it. `secret` makes what the emulator knows, `credentials` the text of the token file
-    from it and the emulator's address.
+    `taker` is what it takes of the shop, `told_id` what it calls an event, `told_value` the minor units that it can be
+    told of its worth. If `last_wins`, the later of equal events tells the money. `actions` (our event name to the
+    conversion action, rule or tag there) and `options` belong to the settings that lead to it. `secret` makes what the
+    emulator knows, `credentials` the text of the token file from it and the emulator's address.
     """
 
     name: str
@@ -122,6 +122,7 @@ class StandIn(Struct, frozen=True, kw_only=True):
     pixel: Callable[[bytes], tuple[Event, ...]]
     fire: Callable[[PixelFire], bytes]
     told_id: Callable[[Truth], str] = own_event_id
+    told_value: Callable[[Truth], int] = own_value
     last_wins: bool = False
     actions: Mapping[str, str] = {}
     options: Mapping[str, str] = {}

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from consumer.emulators.shop import Truth
-from consumer.emulators.shop.records import own_event_id
+from consumer.emulators.shop.records import own_event_id, own_value
 
 Amounts: TypeAlias = Mapping[str, int]
 """Currency to minor units."""
@@ -57,14 +57,20 @@ def read_truth(path: Path) -> Iterator[Truth]:
 
 
 def expected(
-    truths: Iterable[Truth], platform: str, told_id: Callable[[Truth], str] = own_event_id
+    truths: Iterable[Truth],
+    platform: str,
+    told_id: Callable[[Truth], str] = own_event_id,
+    told_value: Callable[[Truth], int] = own_value,
 ) -> Expected:
-    """What a platform must hold of these events once all is done. `told_id` is what it calls an event."""
+    """What a platform must hold of these events once all is done.
+
+    `told_id` is what it calls an event, `told_value` the minor units that it can be told of its worth.
+    """
     paid, eligible, refunds = Sum(), Sum(), Sum()
     excluded: dict[str, Sum] = {}
     events: dict[str, set[str]] = {}
     for truth in truths:
-        worth = Sum(1, {truth.currency: truth.value_minor})
+        worth = Sum(1, {truth.currency: told_value(truth)})
         arrives = truth.eligible.get(platform, False)
         if arrives:
             events.setdefault(truth.event, set()).add(told_id(truth))

@@ -83,6 +83,14 @@ def test_ids_are_compared_as_the_platform_knows_them() -> None:
     assert wanted.eligible == expected(TRUTHS, "meta").eligible
 
 
+def test_money_is_compared_as_the_platform_can_be_told() -> None:
+    """Where it takes fewer decimals than a dinar has, the sums are of what it was told, and still add up."""
+    wanted = expected(TRUTHS, "meta", told_value=lambda truth: truth.value_minor // 10 * 10)
+    assert list(adds_up(wanted)) == []
+    assert wanted.eligible.money["KWD"] % 10 == 0
+    assert wanted.eligible.money["KWD"] < expected(TRUTHS, "meta").eligible.money["KWD"]
+
+
 def test_a_platforms_own_cause_is_the_one_that_is_told() -> None:
     """What it lacks is said of it, though the event arrives elsewhere; and the sums still hold."""
     plan = msgspec.structs.replace(

@@ -122,3 +122,8 @@ class Truth(Struct, frozen=True, omit_defaults=True):
 def own_event_id(truth: Truth) -> str:
     """What the shop calls the event."""
     return truth.event_id
+
+
+def own_value(truth: Truth) -> int:
+    """What the event is worth, in minor units."""
+    return truth.value_minor
