@@ -264,6 +264,12 @@ class Destination(Section):
         None, ge=0, description="How long a batch waits for more events; the platform's advice if absent."
     )
     concurrency_max_requests: Positive = Field(8, description="Requests under way at once, at most.")
+    later_after_s: Positive = Field(
+        900, description="How long a delivery that is put aside lies in the topic `later` before it is tried."
+    )
+    refund_after_s: int | None = Field(
+        None, ge=0, description="How long a refund keeps behind its purchase; the platform's rule if absent."
+    )
     request_timeout_s: Positive = Field(10, description="How long one request may take.")
     unknown: Literal["resend", "letter"] = Field(
         "resend",

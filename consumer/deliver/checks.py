@@ -5,6 +5,7 @@ from msgspec import Struct
 from consumer.deliver.credentials import TokenFile
 from consumer.deliver.route import Wants
 from consumer.deliver.setup import account_of, platform_of, wants_of
+from consumer.errors import ConfigurationError
 from consumer.kafka import limits
 from consumer.platforms.contract import Account, Platform
 from consumer.settings import Destination, Settings
@@ -16,6 +17,7 @@ class Topics(Struct, frozen=True):
     conversions: str
     receipts: str
     letters: str
+    later: str
     control: str
 
 
@@ -36,6 +38,7 @@ def topics_of(prefix: str, platform: str) -> Topics:
         conversions=f"{prefix}.conversions",
         receipts=f"{prefix}.receipts",
         letters=f"{prefix}.dlq.{platform}",
+        later=f"{prefix}.later",
         control=f"{prefix}.control",
     )
 
@@ -55,7 +58,8 @@ def check(settings: Settings, destination: Destination) -> Ground:
     wants = wants_of(destination, platform, account_of(destination, platform, token_file.token))
     topics = topics_of(settings.topics.prefix, destination.platform)
     wanted = (topics.conversions, topics.receipts, topics.letters, topics.control)
-    found = limits.ask(settings.kafka, wanted).topics
+    found = limits.ask(settings.kafka, (*wanted, topics.later)).topics
+    _check_equal(topics, found[topics.conversions].partitions, found[topics.later].partitions)
     return Ground(
         topics=topics,
         platform=platform,
@@ -64,6 +68,15 @@ def check(settings: Settings, destination: Destination) -> Ground:
         partitions=found[topics.conversions].partitions,
         letter_max_bytes=found[topics.letters].max_message_bytes,
     )
+
+
+def _check_equal(topics: Topics, conversions: int, later: int) -> None:
+    if conversions != later:
+        message = (
+            f"{topics.conversions} has {conversions} partitions and {topics.later} has {later}: they must have equally "
+            f"many, or a refund overtakes its purchase; make {topics.later} anew with `capi topics apply`"
+        )
+        raise ConfigurationError(message)
 
 
 def account_now(destination: Destination, ground: Ground) -> Account:

@@ -1,11 +1,13 @@
-"""The nouns of a lane: a delivery on its way, the group that it is sent with, and how it ended."""
+"""The nouns of a lane: its rules, a delivery on its way, the group that it is sent with, and how it ended."""
 
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
+from consumer.deliver.later import Deferred
 from consumer.deliver.settle import Progress
 from consumer.model import Conversion, Outcome, Record
+from consumer.platforms.contract import Limits
 
 
 class Now(NamedTuple):
@@ -15,14 +17,30 @@ class Now(NamedTuple):
     s: float
 
 
+class LaneRules(Struct, frozen=True):
+    """What the destination's settings and its platform say. `resends` are events that, unconfirmed, are sent again."""
+
+    limits: Limits
+    batch_max_events: int
+    linger_s: float
+    concurrency_max_requests: int
+    resends: frozenset[str]
+
+
 class Delivery(Struct, eq=False, gc=False):
-    """One conversion for one destination. `event` is its part of a request, ready; `deadline_ms` its window's end."""
+    """One conversion for one destination. `event` is its part of a request, ready; `deadline_ms` its window's end.
+
+    `record` is the conversion's, `place` the offset that settles with it in `progress`: another one if it was put
+    aside. `alone` if it failed while others passed: it goes by itself.
+    """
 
     record: Record
     conversion: Conversion
     progress: Progress
+    place: int
     event: bytes
     deadline_ms: int
+    alone: bool = False
     attempts: int = 0
     first_attempt_at_ms: int = 0
     http_status: int = 0
@@ -61,6 +79,7 @@ class Ended(Struct, frozen=True, gc=False):
     record: Record
     conversion: Conversion | None
     progress: Progress
+    place: int
     outcome: Outcome
     reason: str = ""
     code: str = ""
@@ -73,5 +92,7 @@ class Ended(Struct, frozen=True, gc=False):
     request_index: int = 0
 
 
+Done: TypeAlias = Ended | Deferred
+"""A lane is done with a delivery: it has its outcome, or is put aside."""
 Waiting: TypeAlias = float
 """Seconds until a lane has something to do, unless something happens before."""

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from consumer.deliver.delivery import Delivery, Ended
+from consumer.deliver.delivery import Delivery, Done, Ended
+from consumer.deliver.later import NO_HISTORY, Deferred, History
 from consumer.deliver.route import Expire, Refuse, Send, Skip, Wants, route
 from consumer.deliver.settle import Progress
 from consumer.deliver.worth import valued
@@ -15,11 +16,24 @@ Decode: TypeAlias = Callable[[bytes], Conversion]
 """Raises RecordError, and SchemaUnavailable if the record must wait."""
 
 
+DEFER_FROM_MS = 60_000
+"""A delivery whose time is further ahead is put aside: until then it would hold the watermark."""
+
+
 class Ready(NamedTuple):
     """A delivery, and the time (epoch ms) before which it can't be sent."""
 
     delivery: Delivery
     not_before_ms: int
+
+
+class Place(NamedTuple):
+    """Where a record was read, and what was done about it before, if it was put aside."""
+
+    progress: Progress
+    offset: int
+    history: History = NO_HISTORY
+    not_before_ms: int = 0
 
 
 class Intake:
@@ -32,50 +46,90 @@ class Intake:
         self._wants = wants
         self._started_ms = started_ms
 
+    @property
+    def takes_refunds(self) -> bool:
+        """Whether the order of a purchase and its refund matters."""
+        return "refund" in self._platform.events and "refund" in self._wants.events
+
     def decode(self, record: Record) -> Conversion | RecordError:
         """What the record tells, or why it can't be read. Raises SchemaUnavailable."""
         if record.value is None:
             return RecordError("unreadable", "the record has no value")
         try:
-            return self._decode(record.value)
+            return valued(self._decode(record.value), self._wants.value)
         except RecordError as error:
             return error
 
-    def take(
-        self, record: Record, told: Conversion | RecordError, progress: Progress, now_ms: int
-    ) -> Ready | Ended:
+    def take(self, record: Record, told: Conversion | RecordError, place: Place, now_ms: int) -> Ready | Done:
         """What is to be done about a record that `decode` has read."""
         if isinstance(told, RecordError):
-            return _refused(record, None, progress, "unreadable", told.reason, str(told))
-        return self._routed(record, valued(told, self._wants.value), progress, now_ms)
-
-    def _routed(self, record: Record, told: Conversion, progress: Progress, now_ms: int) -> Ready | Ended:
-        way = route(told, self._platform, self._wants, self._started_ms, now_ms)
-        match way:
+            return _refused(record, None, place, "unreadable", told.reason, str(told))
+        match route(told, self._platform, self._wants, self._started_ms, now_ms):
             case Skip(reason):
-                return Ended(record, told, progress, Outcome.SKIPPED, reason=reason)
+                return _ended(record, told, place, Outcome.SKIPPED, reason)
             case Expire():
-                why = "the platform's window closed before it was read"
-                return Ended(record, told, progress, Outcome.EXPIRED, "expired", letter="expired", why=why)
+                why = "the platform's window closed before it was sent"
+                return _ended(record, told, place, Outcome.EXPIRED, "expired", letter="expired", why=why)
             case Refuse(why):
-                return _refused(record, told, progress, "condition", "when", why)
-            case Send(not_before_ms, deadline_ms):
-                event = self._platform.event(told, self._wants.account)
-                if isinstance(event, Unfit):
-                    return _refused(record, told, progress, "incomplete", event.code, event.why)
-                return Ready(Delivery(record, told, progress, event, deadline_ms), not_before_ms)
+                return _refused(record, told, place, "condition", "when", why)
+            case Send() as way:
+                return self._sent(record, told, place, way, now_ms)
 
-    def left_in_flight(self, record: Record, told: Conversion | RecordError, progress: Progress) -> Ended:
+    def _sent(self, record: Record, told: Conversion, place: Place, way: Send, now_ms: int) -> Ready | Done:
+        not_before_ms = max(way.not_before_ms, place.not_before_ms)
+        if not_before_ms > now_ms + DEFER_FROM_MS:
+            return put_aside(record, told, place, not_before_ms)
+        event = self._platform.event(told, self._wants.account)
+        if isinstance(event, Unfit):
+            return _refused(record, told, place, "incomplete", event.code, event.why)
+        return Ready(_delivery(record, told, place, event, way.deadline_ms), not_before_ms)
+
+    def left_in_flight(self, record: Record, told: Conversion | RecordError, place: Place) -> Ended:
         """How a record ends that a process before was about to send, or had sent, when it ended itself."""
         conversion = told if isinstance(told, Conversion) else None
         why = "a crash left it in flight"
-        return Ended(record, conversion, progress, Outcome.UNKNOWN, "unknown", letter="unknown", why=why)
+        return _ended(record, conversion, place, Outcome.UNKNOWN, "unknown", letter="unknown", why=why)
 
     def __repr__(self) -> str:
         return f"<Intake {self._platform.name}: {', '.join(sorted(self._wants.events))}>"
 
 
-def _refused(
-    record: Record, told: Conversion | None, progress: Progress, reason: str, code: str, why: str
+def put_aside(record: Record, told: Conversion, place: Place, not_before_ms: int) -> Deferred:
+    """Its time is still to come."""
+    return Deferred(record, told, place.progress, place.offset, not_before_ms, place.history)
+
+
+def _delivery(record: Record, told: Conversion, place: Place, event: bytes, deadline_ms: int) -> Delivery:
+    history = place.history
+    return Delivery(
+        *(record, told, place.progress, place.offset, event, deadline_ms),
+        alone=history.alone,
+        attempts=history.attempts,
+        first_attempt_at_ms=history.first_attempt_at_ms,
+    )
+
+
+def _ended(
+    record: Record,
+    told: Conversion | None,
+    place: Place,
+    outcome: Outcome,
+    reason: str,
+    *,
+    code: str = "",
+    letter: str = "",
+    why: str = "",
 ) -> Ended:
-    return Ended(record, told, progress, Outcome.REJECTED, reason, code=code, letter=reason, why=why)
+    return Ended(
+        *(record, told, place.progress, place.offset, outcome, reason, code),
+        attempts=place.history.attempts,
+        first_attempt_at_ms=place.history.first_attempt_at_ms,
+        letter=letter,
+        why=why,
+    )
+
+
+def _refused(
+    record: Record, told: Conversion | None, place: Place, reason: str, code: str, why: str
+) -> Ended:
+    return _ended(record, told, place, Outcome.REJECTED, reason, code=code, letter=reason, why=why)

@@ -82,7 +82,7 @@ def _intend(deliveries: Deliveries) -> Deliveries:
         for progress, offsets in _parted(ours).items()
         for offset in progress.intend(offsets)
     }
-    return [each for each in ours if (each.progress, each.record.offset) in chosen]
+    return [each for each in ours if (each.progress, each.place) in chosen]
 
 
 def _withdraw(deliveries: Deliveries) -> None:
@@ -94,5 +94,5 @@ def _parted(deliveries: Deliveries) -> dict[Progress, list[int]]:
     """Offsets, by partition."""
     parted: dict[Progress, list[int]] = {}
     for each in deliveries:
-        parted.setdefault(each.progress, []).append(each.record.offset)
+        parted.setdefault(each.progress, []).append(each.place)
     return parted

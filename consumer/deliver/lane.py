@@ -18,20 +18,18 @@ Nothing here waits or does I/O: `next` says what to send, whoever sends it tells
 from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
-from msgspec import Struct
-
 from consumer.deliver.batch import Queue, halves, parted
-from consumer.deliver.delivery import Delivery, Ended, Group, Now, Waiting
+from consumer.deliver.delivery import Delivery, Done, Ended, Group, LaneRules, Now, Waiting
+from consumer.deliver.later import Deferred, History
 from consumer.deliver.pace import Breaker, BreakerState, Bucket, Concurrency
 from consumer.deliver.park import Park
-from consumer.deliver.retry import ALONE_MAX_S, TOGETHER_MAX_S, Chance, wait_s
+from consumer.deliver.retry import ALONE_AFTER_FAILURES, TOGETHER_MAX_S, Chance, wait_s
 from consumer.model import Outcome
 from consumer.platforms.contract import (
     Accepted,
     BatchRejected,
     EventVerdict,
     Later,
-    Limits,
     PerEvent,
     Rejected,
     SetupFault,
@@ -45,20 +43,11 @@ from consumer.platforms.contract import (
 PROBE_MAX_EVENTS = 5
 WITHHELD_S = 1.0
 HINTS_REMEMBERED = 3
+DEFER_MAX_S = 30 * 86_400.0
 RETRY_AFTER_MAX_S = 3_600.0
 """Longer than this nobody is taken at their word: the wait may have been a mistake, or over long since."""
 
 Next: TypeAlias = Group | Waiting | None
-
-
-class LaneRules(Struct, frozen=True):
-    """What the destination's settings and its platform say. `resends` are events that, unconfirmed, are sent again."""
-
-    limits: Limits
-    batch_max_events: int
-    linger_s: float
-    concurrency_max_requests: int
-    resends: frozenset[str]
 
 
 class Lane:
@@ -79,14 +68,17 @@ class Lane:
         self._throttles = 0
         self._accepted = 0
         self._hints = 0
-        self._ended: list[Ended] = []
+        self._done: list[Done] = []
         self._park = Park()
         self.resent = 0
 
     def add(self, deliveries: Sequence[tuple[Delivery, int]], now: Now) -> None:
         """Take deliveries in, each with the time (epoch ms) before which it can't be sent."""
         for delivery, not_before_ms in deliveries:
-            self._queue.add(delivery, not_before_ms, now)
+            if delivery.alone:
+                self._queue.put(Group([delivery], suspect=True))
+            else:
+                self._queue.add(delivery, not_before_ms, now)
 
     def forget_lost(self) -> None:
         """Let go of what is queued for partitions that are another's now."""
@@ -198,7 +190,7 @@ class Lane:
                 self._hold_back(after_s, now)
                 self._again(group, after_s, now)
             case Later(_, after_s):
-                self._wait(group, after_s, now)
+                self._defer(group.deliveries, after_s, now)
             case SetupFault():
                 self._queue.put(group)
             case Unconfirmed():
@@ -226,7 +218,6 @@ class Lane:
         if len(verdicts) != len(group.deliveries):
             self._unconfirmed(group, now)
             return
-        later: dict[float, list[Delivery]] = {}
         for delivery, verdict in zip(group.deliveries, verdicts, strict=True):
             match verdict:
                 case Accepted():
@@ -235,9 +226,7 @@ class Lane:
                     self._reject(delivery, verdict)
                 case Later(code, after_s):
                     delivery.code = code
-                    later.setdefault(after_s, []).append(delivery)
-        for after_s, deliveries in later.items():
-            self._wait(parted(group, deliveries), after_s, now)
+                    self._defer([delivery], after_s, now)
 
     def _rejected(self, group: Group, verdict: Rejected, culprits: tuple[int, ...]) -> None:
         """Find the culprits: the indices named may be wrong, so even they are asked about once more, apart.
@@ -293,10 +282,26 @@ class Lane:
         others_pass = group.failures > 1 and self._accepted > group.accepted_then
         group.accepted_then = self._accepted
         group.suspect = group.suspect or others_pass
-        most_s = ALONE_MAX_S if group.suspect and len(group.deliveries) == 1 else TOGETHER_MAX_S
+        if group.suspect and len(group.deliveries) == 1 and group.failures >= ALONE_AFTER_FAILURES:
+            self._defer(group.deliveries, 0.0, now, alone=True)
+            return
         for part in halves(group) if others_pass and len(group.deliveries) > 1 else (group,):
-            waits_s = wait_s(group.failures, most_s, self._chance)
+            waits_s = wait_s(group.failures, TOGETHER_MAX_S, self._chance)
             self._wait(part, max(waits_s, min(after_s or 0.0, RETRY_AFTER_MAX_S)), now)
+
+    def _defer(
+        self, deliveries: Sequence[Delivery], after_s: float, now: Now, *, alone: bool = False
+    ) -> None:
+        """Put aside: their time comes then, or what is wrong with one alone may be over."""
+        until_ms = now.ms + int(min(after_s, DEFER_MAX_S) * 1000)
+        for delivery in deliveries:
+            history = History(delivery.attempts, delivery.first_attempt_at_ms, alone)
+            self._done.append(
+                Deferred(
+                    *(delivery.record, delivery.conversion, delivery.progress, delivery.place),
+                    *(until_ms, history),
+                )
+            )
 
     def _unconfirmed(self, group: Group, now: Now) -> None:
         again = [delivery for delivery in group.deliveries if self.resends(delivery)]
@@ -339,6 +344,7 @@ class Lane:
             record=delivery.record,
             conversion=delivery.conversion,
             progress=delivery.progress,
+            place=delivery.place,
             outcome=outcome,
             reason=letter,
             code=delivery.code,
@@ -350,12 +356,12 @@ class Lane:
             request_id=request_id,
             request_index=request_index,
         )
-        self._ended.append(ended)
+        self._done.append(ended)
 
-    def take_ended(self) -> list[Ended]:
-        """The outcomes since the last call."""
-        ended, self._ended = self._ended, []
-        return ended
+    def take_done(self) -> list[Done]:
+        """The outcomes since the last call, and what is to be put aside."""
+        done, self._done = self._done, []
+        return done
 
     def under_way(self) -> list[Group]:
         """The groups whose verdict is awaited; may be called from any thread."""

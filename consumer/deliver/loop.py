@@ -10,17 +10,20 @@ import structlog
 
 from consumer.clock import Clock, SystemClock
 from consumer.codec import Decoder
+from consumer.deliver.aside import Aside
 from consumer.deliver.checks import Ground, account_now, check
+from consumer.deliver.delivery import LaneRules
 from consumer.deliver.http import Http
 from consumer.deliver.intake import Intake
 from consumer.deliver.intent import Intents
-from consumer.deliver.lane import Lane, LaneRules
+from consumer.deliver.lane import Lane
 from consumer.deliver.outcomes import Addressee, EncodeReceipt, Outcomes
-from consumer.deliver.pump import LEAVE_WAIT_S, Pump, Tools
+from consumer.deliver.pump import LEAVE_WAIT_S, Pump
 from consumer.deliver.sender import Sender
 from consumer.deliver.senders import Senders
 from consumer.deliver.setup import resends
 from consumer.deliver.tally import DestinationTally
+from consumer.deliver.tools import Tools
 from consumer.errors import CapiError
 from consumer.kafka.reader import Reader
 from consumer.kafka.start import settle_start
@@ -104,7 +107,12 @@ class DestinationLoop:
         topics, now_ms = ground.topics, self._clock.now_ms()
         start = self._destination.start or self._settings.start
         decided = settle_start(
-            self._settings.kafka, topics.control, self._group, [topics.conversions], start, now_ms
+            self._settings.kafka,
+            topics.control,
+            self._group,
+            [topics.conversions, topics.later],
+            start,
+            now_ms,
         )
         if stop.is_set():
             return
@@ -115,17 +123,18 @@ class DestinationLoop:
             ground.wants,
             decided.decided_at_ms if decided is not None else 0,
         )
+        aside = Aside(intake, self._destination.name, topics.later, self._destination.later_after_s * 1000)
         reader = Reader(self._settings.kafka, self._group, eof=True)
         writer = Writer(self._settings.kafka, client_id=self._group)
         try:
-            self._pumped(stop, ground, reader, writer, intake)
+            self._pumped(stop, ground, reader, writer, aside)
         finally:
             self._pump = None
             reader.close()
             writer.close()
 
     def _pumped(
-        self, stop: threading.Event, ground: Ground, reader: Reader, writer: Writer, intake: Intake
+        self, stop: threading.Event, ground: Ground, reader: Reader, writer: Writer, aside: Aside
     ) -> None:
         sure = resends(self._destination, ground.platform)
         intents = None if sure.issuperset(ground.wants.events) else Intents()
@@ -133,7 +142,7 @@ class DestinationLoop:
         outcomes = Outcomes(writer, self._encode, self._addressee(ground), self._clock, self.tally)
         self.tally.token_read_ms = self._clock.now_ms()
         pump = Pump(
-            Tools(reader, writer, outcomes, sender, sending, intake, intents),
+            Tools(reader, writer, outcomes, sender, sending, aside, intents),
             self.tally,
             self._clock,
             group=self._group,
@@ -191,6 +200,7 @@ class DestinationLoop:
             platform=self._destination.platform,
             receipts=ground.topics.receipts,
             letters=ground.topics.letters,
+            later=ground.topics.later,
             letter_max_bytes=ground.letter_max_bytes,
         )
 

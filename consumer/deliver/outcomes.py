@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from consumer.clock import Clock
 from consumer.deadletter.letter import Attempt, letter
-from consumer.deliver.delivery import Ended
+from consumer.deliver.delivery import Done, Ended
+from consumer.deliver.later import Deferred, headers_of
 from consumer.deliver.tally import DestinationTally
 from consumer.kafka.writer import Writer
 from consumer.model import Receipt
@@ -26,6 +27,7 @@ class Addressee(Struct, frozen=True):
     platform: str
     receipts: str
     letters: str
+    later: str
     letter_max_bytes: int
 
 
@@ -48,10 +50,30 @@ class Outcomes:
         self.failed = False
         self.under_way = 0
 
-    def write(self, ended: Ended) -> None:
-        """Queue the receipt, and the letter if there is to be one. What ended for a lost partition is dropped."""
-        if ended.progress.lost:
+    def write(self, done: Done) -> None:
+        """Queue what makes it durable. What is done for a lost partition is dropped."""
+        if done.progress.lost:
             return
+        if isinstance(done, Deferred):
+            self._put_aside(done)
+        else:
+            self._write(done)
+
+    def _put_aside(self, deferred: Deferred) -> None:
+        self.under_way += 1
+        record = deferred.record
+        self._writer.produce(
+            self._to.later,
+            record.value,
+            key=record.key,
+            partition=record.partition,
+            headers=headers_of(deferred, self._to.destination),
+            on_delivered=self._settling(deferred, 1),
+        )
+        self._tally.deferred += 1
+
+    def _write(self, ended: Ended) -> None:
+        """The receipt, and the letter if there is to be one."""
         now_ms = self._clock.now_ms()
         receipt = _receipt(ended, self._to, now_ms)
         writes = 2 if ended.letter else 1
@@ -63,10 +85,10 @@ class Outcomes:
         self._writer.produce(self._to.receipts, self._encode(receipt), key=key, on_delivered=on_delivered)
         self._tally.ended(ended.outcome.value, ended.reason, ended.letter)
 
-    def _settling(self, ended: Ended, writes: int) -> Callable[[int | None], None]:
+    def _settling(self, done: Done, writes: int) -> Callable[[int | None], None]:
         """Settles the record at the last acknowledgement."""
         left = writes
-        progress, offset = ended.progress, ended.record.offset
+        progress, offset = done.progress, done.place
 
         def delivered(at: int | None) -> None:
             nonlocal left

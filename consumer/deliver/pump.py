@@ -6,25 +6,21 @@ the watermark, and beside it what is settled above.
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
 import structlog
-from msgspec import Struct
 
 from consumer.clock import Clock
 from consumer.deliver.commits import Commits
-from consumer.deliver.delivery import Ended
-from consumer.deliver.intake import Intake, Ready
-from consumer.deliver.intent import Intents
-from consumer.deliver.outcomes import Outcomes
-from consumer.deliver.sender import Sender
+from consumer.deliver.delivery import Done, Ended
+from consumer.deliver.intake import Place, Ready
 from consumer.deliver.settle import Progress
 from consumer.deliver.tally import DestinationTally
-from consumer.errors import CapiError, SchemaUnavailable
-from consumer.kafka.reader import Batch, Reader
+from consumer.deliver.tools import NotWritten, SenderEnded, Tools
+from consumer.deliver.valve import Valve
+from consumer.errors import SchemaUnavailable
+from consumer.kafka.reader import Batch
 from consumer.kafka.start import OffsetsVanished
-from consumer.kafka.writer import Writer
 from consumer.model import Record, TopicPartition
 
 POLL_MAX_RECORDS = 500
@@ -35,8 +31,6 @@ HURRY_TIMEOUT_S = 0.005
 Nor does anything while requests wait for their intent to be committed.
 """
 COMMIT_EVERY_S = 0.05
-PAUSE_AFTER_S = 1.0
-"""A full destination first just doesn't read; if that lasts, it pauses, for the group must hear of it all the same."""
 SCHEMA_RETRY_S = 1.0
 LEAVE_WAIT_S = 15.0
 """How long partitions that go elsewhere wait for the replies under way; what has none by then is sent again there."""
@@ -44,26 +38,6 @@ CANCEL_WAIT_S = 1.0
 FLUSH_TIMEOUT_S = 10.0
 DRAINED_MIN_S = 1.0
 LOOK_EVERY_S = 1.0
-
-
-class NotWritten(CapiError):
-    """A receipt or a letter can't be written: the destination stops, and nothing more settles."""
-
-
-class SenderEnded(CapiError):
-    """The sender is gone though nobody stopped it."""
-
-
-class Tools(Struct, frozen=True):
-    """What a pump works with; all are its own. Without `intents`, nothing is told before it is sent."""
-
-    reader: Reader
-    writer: Writer
-    outcomes: Outcomes
-    sender: Sender
-    sending: "Future[None]"
-    intake: Intake
-    intents: Intents | None
 
 
 class Pump:
@@ -85,44 +59,47 @@ class Pump:
         self._outcomes = tools.outcomes
         self._sender = tools.sender
         self._sending = tools.sending
-        self._intake = tools.intake
+        self._aside = tools.aside
         self._intents = tools.intents
         self._tally = tally
         self._clock = clock
         self._group = group
         self._topic = topic
         self._partitions = partitions
-        self._unsettled_max = unsettled_max
+        self._valve = Valve(tools.reader, unsettled_max)
         self._log = structlog.get_logger("deliver").bind(destination=tally.destination)
         self._progress: dict[TopicPartition, Progress] = {}
         self._commits = Commits(tools.reader, tally, clock)
-        self._ended: SimpleQueue[list[Ended]] = SimpleQueue()
+        self._done: SimpleQueue[list[Done]] = SimpleQueue()
         self._unread: deque[Record] = deque()
         self._unread_until_s = 0.0
-        self._paused: set[TopicPartition] = set()
+        self._reached: set[TopicPartition] = set()
         self._scattered: set[TopicPartition] = set()
-        self._full_since_s: float | None = None
         self._commit_at_s = 0.0
         self._look_at_s = 0.0
 
     def join(self) -> None:
         """Join the group."""
-        self._sender.begin(self._ended.put)
+        self._sender.begin(self._done.put)
         self._reader.subscribe(
-            [self._topic], on_assigned=self._assigned, on_revoked=self._revoked, on_lost=self._lost
+            [self._topic, self._aside.topic],
+            on_assigned=self._assigned,
+            on_revoked=self._revoked,
+            on_lost=self._lost,
         )
 
     def turn(self) -> None:
         """Do what there is to do, waiting a little for it. Raises what halts the destination."""
         now_s = self._clock.monotonic_s()
-        self._write(self._take_ended())
+        self._write(self._take_done())
+        self._hand_on(self._aside.free(self._clock.now_ms()))
         self._serve_intents()
         self._retry_unread(now_s)
         wait_s = HURRY_TIMEOUT_S if self._hurried else POLL_TIMEOUT_S
         if self._may_read(now_s):
             self._take(self._reader.poll(POLL_MAX_RECORDS, wait_s))
         else:
-            self._write(self._take_ended(wait_s))
+            self._write(self._take_done(wait_s))
             if (
                 self._reader.committing
             ):  # a poll tells of its end; the record that may come with it does no harm
@@ -154,10 +131,10 @@ class Pump:
         self._sender.stop()
         while not self._sender.finished.is_set() and self._clock.monotonic_s() < deadline_s:
             beat()
-            self._write(self._take_ended(HURRY_TIMEOUT_S if self._hurried else POLL_TIMEOUT_S))
+            self._write(self._take_done(HURRY_TIMEOUT_S if self._hurried else POLL_TIMEOUT_S))
             self._serve_intents()
             self._writer.poll()
-        self._write(self._take_ended())
+        self._write(self._take_done())
         deadline_s = max(deadline_s, self._clock.monotonic_s() + DRAINED_MIN_S)
         written = (
             self._writer.flush(deadline_s - self._clock.monotonic_s()) == 0 and not self._outcomes.failed
@@ -200,6 +177,7 @@ class Pump:
             raise OffsetsVanished(self._group, missing)
         for at in partitions:
             self._progress[at] = Progress(found[at].offset, found[at].metadata)
+        self._aside.assigned([at for at in partitions if at.topic == self._aside.topic])
         self._share()
         if partitions:
             self._log.info("partitions_assigned", partitions=sorted(at.partition for at in partitions))
@@ -213,11 +191,11 @@ class Pump:
         self._sender.sync(LEAVE_WAIT_S)
         deadline_s = self._clock.monotonic_s() + LEAVE_WAIT_S
         while self._under_way(going.values()) and self._clock.monotonic_s() < deadline_s:
-            self._write(self._take_ended(HURRY_TIMEOUT_S if self._hurried else POLL_TIMEOUT_S))
+            self._write(self._take_done(HURRY_TIMEOUT_S if self._hurried else POLL_TIMEOUT_S))
             self._serve_intents()
             self._writer.poll()
         self._sender.sync(LEAVE_WAIT_S)  # the last reply is heard of: its outcome is handed over by then
-        self._write(self._take_ended())
+        self._write(self._take_done())
         self._writer.flush(FLUSH_TIMEOUT_S)
         self._serve_intents()
         self._commits.now(going)
@@ -234,43 +212,26 @@ class Pump:
             if progress is not None:
                 progress.lost = True
         self._commits.forget(partitions)
-        self._paused.difference_update(partitions)
+        self._valve.forget(partitions)
+        self._reached.difference_update(partitions)
         self._unread = deque(record for record in self._unread if _at(record) in self._progress)
         self._sender.forget_lost()
+        self._aside.lost()
+        self._aside.forget(partitions)
         self._share()
 
     def _share(self) -> None:
         """The platform's rate is shared by the processes as the partitions are."""
-        self._sender.share(len(self._progress) / self._partitions)
+        self._sender.share(len(self.assignment) / self._partitions)
 
     # Records in, outcomes out.
 
     def _may_read(self, now_s: float) -> bool:
-        """Whether to poll: there is room, or the group must be served though nothing is fetched."""
-        room = self._unsettled_max // 2 if self._stopped else self._unsettled_max
-        if not self._unread and self._unsettled < room:
-            self._full_since_s = None
-            self._hold(self._scattered & self._progress.keys())
-            return True
-        if self._full_since_s is None:
-            self._full_since_s = now_s
-        if now_s - self._full_since_s < PAUSE_AFTER_S:
-            return False
-        self._hold(set(self._progress))
-        return True
-
-    @property
-    def _stopped(self) -> bool:
-        """All is paused: it begins again well before it is full again, since pausing throws the prefetch away."""
-        return bool(self._progress) and self._paused.issuperset(self._progress)
-
-    def _hold(self, wanted: set[TopicPartition]) -> None:
-        """Fetch all but these."""
-        if pausing := wanted - self._paused:
-            self._reader.pause(pausing)
-        if resuming := self._paused - wanted:
-            self._reader.resume(resuming)
-        self._paused = wanted
+        closed = self._scattered & self._progress.keys()
+        if self._aside.full:
+            closed = closed | {at for at in self._progress if at.topic == self._aside.topic}
+        unsettled = self._unsettled - len(self._aside)
+        return self._valve.may_read(self._progress.keys(), closed, unsettled, now_s, stuck=bool(self._unread))
 
     def _take(self, batch: Batch) -> None:
         if self._unread:
@@ -281,61 +242,91 @@ class Pump:
             progress = self._progress.get(at)
             if progress is not None and not self._unread:
                 progress.end(offset)
+            if progress is not None and at.topic == self._aside.topic:
+                self._reached.add(at)
+        self._reach()
+
+    def _reach(self) -> None:
+        """The refunds beside what is read to its end by now may go on."""
+        if self._reached and not self._unread:
+            for at in self._reached:
+                self._aside.end(at)
+            self._reached.clear()
 
     def _retry_unread(self, now_s: float) -> None:
         if self._unread and now_s >= self._unread_until_s:
             unread, self._unread = self._unread, deque()
             self._read(unread)
+            self._reach()
 
     def _read(self, records: deque[Record]) -> None:
         """Take records in their order. From one whose schema can't be asked now, all wait."""
         now_ms = self._clock.now_ms()
-        ready: list[Ready] = []
-        ended: list[Ended] = []
+        taken: list[Ready | Done] = []
         while records:
             try:
-                taken = self._taken(records[0], now_ms)
+                one = self._taken(records[0], now_ms)
             except SchemaUnavailable as error:
                 self._unread, self._unread_until_s = records, self._clock.monotonic_s() + SCHEMA_RETRY_S
                 self._log.warning("schema_unavailable", schema_id=error.schema_id)
                 break
             records.popleft()
-            if isinstance(taken, Ready):
-                ready.append(taken)
-            elif taken is not None:
-                ended.append(taken)
-        self._write(ended)
-        if ready:
+            if one is not None:
+                taken.append(one)
+        self._hand_on(taken)
+
+    def _hand_on(self, taken: list[Ready | Done]) -> None:
+        """What can be sent to the sender, what ended to its topics."""
+        self._write([each for each in taken if not isinstance(each, Ready)])
+        if ready := [each for each in taken if isinstance(each, Ready)]:
             self._sender.add_soon(ready)
 
-    def _taken(self, record: Record, now_ms: int) -> Ready | Ended | None:
-        """What is to be done about a record; None if nothing is: it is another's, or was settled before."""
+    def _taken(self, record: Record, now_ms: int) -> Ready | Done | None:
+        """What is to be done about a record; None if nothing is: it is another's, was settled before, or waits."""
         progress = self._progress.get(_at(record))
         if progress is None:
             return None
-        told = self._intake.decode(record)
+        if record.topic == self._aside.topic:
+            return self._returned(record, progress)
+        told = self._aside.decode(record)
         seen = progress.read(record.offset, record.timestamp_ms)
         if seen == "settled":
             return None
+        place = Place(progress, record.offset)
         if seen == "intended" and self._intents is not None:
-            return self._intake.left_in_flight(record, told, progress)
-        return self._intake.take(record, told, progress, now_ms)
+            return self._aside.left_in_flight(record, told, place)
+        return self._aside.take(record, told, place, now_ms)
 
-    def _take_ended(self, wait_s: float = 0.0) -> list[Ended]:
-        """What ended since the last call; waits for the first of it if asked to."""
-        ended: list[Ended] = []
+    def _returned(self, record: Record, progress: Progress) -> Done | None:
+        """A record of what was put aside: it waits for its time."""
+        found = self._aside.found(record)
+        seen = progress.read(record.offset, record.timestamp_ms)
+        if seen == "settled":
+            return None
+        if found is not None and seen == "intended" and self._intents is not None:
+            back, told = found
+            return self._aside.left_in_flight(back.record, told, Place(progress, record.offset, back.history))
+        self._aside.wait(found, progress, record.offset)
+        return None
+
+    def _take_done(self, wait_s: float = 0.0) -> list[Done]:
+        """What the lane is done with since the last call; waits for the first of it if asked to."""
+        done: list[Done] = []
         try:
             while True:
-                ended += self._ended.get(timeout=wait_s) if wait_s else self._ended.get_nowait()
+                done += self._done.get(timeout=wait_s) if wait_s else self._done.get_nowait()
                 wait_s = 0.0
         except Empty:
-            return ended
+            pass
+        for each in done:
+            self._aside.done(each)
+        return done
 
-    def _write(self, ended: list[Ended]) -> None:
+    def _write(self, done: list[Done]) -> None:
         letters: dict[str, int] = {}
-        for each in ended:
+        for each in done:
             self._outcomes.write(each)
-            if each.letter and not each.progress.lost:
+            if isinstance(each, Ended) and each.letter and not each.progress.lost:
                 letters[each.letter] = letters.get(each.letter, 0) + 1
         for reason, count in letters.items():
             self._log.warning("letter_written", reason=reason, count=count)
@@ -372,18 +363,20 @@ class Pump:
         self._look_at_s = now_s + LOOK_EVERY_S
         lag, oldest_ms = 0, 0
         for at, progress in self._progress.items():
+            if at.topic != self._topic:
+                continue
             end = self._reader.known_end(at)
             lag += max(0, (end if end is not None else progress.position) - progress.watermark)
             if progress.oldest_ms:
                 oldest_ms = min(oldest_ms or progress.oldest_ms, progress.oldest_ms)
         self._tally.lag = lag
         self._tally.oldest_age_s = max(0.0, (self._clock.now_ms() - oldest_ms) / 1000) if oldest_ms else 0.0
-        self._tally.partitions = len(self._progress)
+        self._tally.partitions = len(self.assignment)
 
     @property
     def assignment(self) -> list[int]:
         """Numbers of the partitions that are ours; a copy."""
-        return sorted(at.partition for at in list(self._progress))
+        return sorted(at.partition for at in list(self._progress) if at.topic == self._topic)
 
     def __repr__(self) -> str:
         return (

@@ -5,8 +5,8 @@ from typing import Protocol
 BASE_S = 0.5
 TOGETHER_MAX_S = 60.0
 """The most that a batch waits: the platform's own trouble, which may end any time."""
-ALONE_MAX_S = 900.0
-"""The most that an event waits which fails while others pass."""
+ALONE_AFTER_FAILURES = 6
+"""An event that failed so often in a row while others passed is put aside."""
 
 
 class Chance(Protocol):

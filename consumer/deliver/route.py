@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from consumer.deliver.when import When, WhenError
 from consumer.deliver.worth import Rule
-from consumer.model import ConsentState, Conversion
+from consumer.model import ConsentState, Conversion, EventName
 from consumer.platforms.contract import Account, Limits, Platform
 
 DEADLINE_MARGIN_MS = 120_000
@@ -47,6 +47,7 @@ class Wants(Struct, frozen=True):
     account: Account
     when: When | None = None
     value: Rule = "grand_total"
+    refund_after_ms: int = 0
 
 
 def route(conversion: Conversion, platform: Platform, wants: Wants, started_ms: int, now_ms: int) -> Way:
@@ -58,7 +59,7 @@ def route(conversion: Conversion, platform: Platform, wants: Wants, started_ms: 
             return Skip("when")
     except WhenError as error:
         return Refuse(str(error))
-    return _window(conversion, platform.limits, started_ms, now_ms)
+    return _window(conversion, platform.limits, wants, started_ms, now_ms)
 
 
 def _unwanted(conversion: Conversion, platform: Platform, wants: Wants) -> str:
@@ -74,10 +75,15 @@ def _unwanted(conversion: Conversion, platform: Platform, wants: Wants) -> str:
     return "sale_opt_out" if conversion.sale_opt_out and not platform.limited_use else ""
 
 
-def _window(conversion: Conversion, limits: Limits, started_ms: int, now_ms: int) -> Way:
+def _window(conversion: Conversion, limits: Limits, wants: Wants, started_ms: int, now_ms: int) -> Way:
+    not_before_ms = conversion.event_time - limits.future_max_ms
     deadline_ms = conversion.event_time + limits.age_max_ms - DEADLINE_MARGIN_MS
+    if conversion.event_name == EventName.REFUND:
+        not_before_ms = max(not_before_ms, conversion.corrects_event_time + wants.refund_after_ms)
+        if limits.refund_until_ms:
+            deadline_ms = conversion.corrects_event_time + limits.refund_until_ms - DEADLINE_MARGIN_MS
     if deadline_ms <= max(conversion.enriched_at, started_ms):
         return Skip("too_old")
     if deadline_ms <= now_ms:
         return Expire()
-    return Send(conversion.event_time - limits.future_max_ms, deadline_ms)
+    return Send(not_before_ms, deadline_ms)

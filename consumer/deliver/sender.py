@@ -10,7 +10,7 @@ import structlog
 
 from consumer.clock import Clock
 from consumer.deliver.access import Access, Sends
-from consumer.deliver.delivery import Delivery, Ended, Group, Now
+from consumer.deliver.delivery import Delivery, Done, Group, Now
 from consumer.deliver.http import Answer, NoReply, NotSent
 from consumer.deliver.intent import Intents
 from consumer.deliver.lane import Lane
@@ -19,8 +19,8 @@ from consumer.deliver.tally import DestinationTally
 from consumer.platforms.contract import Account, Platform, Reply, Transient, Unconfirmed, Verdict
 from consumer.telemetry import traces
 
-HandOver: TypeAlias = Callable[[list[Ended]], None]
-"""Takes outcomes; called in the sender's event loop, must not block."""
+HandOver: TypeAlias = Callable[[list[Done]], None]
+"""Takes what a lane is done with; called in the sender's event loop, must not block."""
 
 
 class Sender:
@@ -68,7 +68,7 @@ class Sender:
                 while not self._stopping:
                     self._news.clear()
                     following = self.lane.next(self._now())
-                    self._ended()
+                    self._handed()
                     self._look()
                     if isinstance(following, Group):
                         requests.create_task(self._intend(following))
@@ -101,7 +101,7 @@ class Sender:
         if back := [delivery for delivery in going if id(delivery.record) not in over]:
             self._intents.withdraw(back)
 
-    async def _send(self, group: Group) -> list[Ended]:
+    async def _send(self, group: Group) -> list[Done]:
         """Send it, and act on what comes back; what ended with it."""
         told: dict[str, str | int] = {
             "capi.destination": self.lane.name,
@@ -119,10 +119,10 @@ class Sender:
         if self.lane.fault is not fault:
             self._tell_parked()
         self._tally.resent = self.lane.resent
-        ended = self._ended()
+        done = self._handed()
         self._look()
         self._news.set()
-        return ended
+        return done
 
     async def _exchanged(self, events: list[bytes], *, again: bool = True) -> tuple[Answer | None, Verdict]:
         """The answer, if there was a request, and the verdict. A token that ended too soon is renewed, once."""
@@ -165,10 +165,10 @@ class Sender:
             self._tally.park_reason = f"{fault.code}: {fault.why}"
             self._log.error("destination_parked", code=fault.code, reason=fault.why)
 
-    def _ended(self) -> list[Ended]:
-        if ended := self.lane.take_ended():
-            self._hand_over(ended)
-        return ended
+    def _handed(self) -> list[Done]:
+        if done := self.lane.take_done():
+            self._hand_over(done)
+        return done
 
     def add_soon(self, deliveries: Sequence[tuple[Delivery, int]]) -> None:
         """Take deliveries in, each with the time (epoch ms) before which it can't be sent."""
@@ -231,6 +231,6 @@ def _traceparents(group: Group) -> Iterator[bytes]:
                 yield value
 
 
-def _nobody(_: list[Ended]) -> None:
+def _nobody(_: list[Done]) -> None:
     message = "begin the sender before it sends"
     raise RuntimeError(message)

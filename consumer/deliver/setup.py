@@ -47,7 +47,9 @@ def wants_of(destination: Destination, platform: Platform, account: Account) -> 
         when = When(destination.when) if destination.when else None
     except ValueError as error:
         raise ConfigurationError(f"destinations.{destination.name}.when: {error}") from None
-    return Wants(events, account, when, destination.value)
+    after_s = destination.refund_after_s
+    refund_after_ms = platform.limits.refund_after_ms if after_s is None else after_s * 1000
+    return Wants(events, account, when, destination.value, refund_after_ms)
 
 
 def resends(destination: Destination, platform: Platform) -> frozenset[str]:

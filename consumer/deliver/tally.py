@@ -16,9 +16,9 @@ class DestinationSnapshot(Struct, frozen=True):
 
     Counts: `outcomes` by (outcome, reason), in conversions; `requests` by verdict, one a reply; `unknown_codes` by a
     platform's code that its file doesn't know; `letters` by reason; `resent`, conversions sent again after a crash or
-    a time-out; `latency_counts[i]`, requests that took up to `LATENCY_BOUNDS_S[i]` and longer than the bound before,
-    so it is one longer than the bounds; `latency_sum_s`, over all of them; `late`, events by what their platform found
-    wrong with them after it had accepted them.
+    a time-out; `deferred`, times that one was put aside; `latency_counts[i]`, requests that took up to
+    `LATENCY_BOUNDS_S[i]` and longer than the bound before, so it is one longer than the bounds; `latency_sum_s`, over
+    all of them; `late`, events by what their platform found wrong with them after it had accepted them.
     Of this moment: `in_flight` conversions read and not settled, `queued` those of them that no request holds, `lag`
     records unread or unsettled, `oldest_age_s` of the oldest undelivered conversion (0 if none), `concurrency`
     requests allowed at once, `partitions` assigned, `last_commit_ms` since the epoch (0 before the first),
@@ -48,6 +48,7 @@ class DestinationSnapshot(Struct, frozen=True):
     token_read_ms: int = 0
     late: dict[str, int] = {}
     undiagnosed: int = 0
+    deferred: int = 0
 
 
 class DestinationTally:
@@ -75,6 +76,7 @@ class DestinationTally:
         self.token_read_ms = 0
         self.late: Counter[str] = Counter()
         self.undiagnosed = 0
+        self.deferred = 0
 
     def ended(self, outcome: str, reason: str, letter: str) -> None:
         """Count the outcome of a delivery, and its letter if it has one."""
@@ -113,6 +115,7 @@ class DestinationTally:
             token_read_ms=self.token_read_ms,
             late=dict(self.late),
             undiagnosed=self.undiagnosed,
+            deferred=self.deferred,
         )
 
     def __repr__(self) -> str:

@@ -218,12 +218,18 @@ class Diagnosis(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """What a platform takes. None stands for a limit that it doesn't have, or that the other rate implies."""
+    """What a platform takes. None stands for a limit that it doesn't have, or that the other rate implies.
+
+    A refund may go `refund_after_ms` after its purchase, not before, and until `refund_until_ms` after it; 0 if its
+    own time counts, as that of every event.
+    """
 
     events_max: int
     bytes_max: int
     age_max_ms: int
     future_max_ms: int
+    refund_after_ms: int = 0
+    refund_until_ms: int = 0
     requests_per_s: float | None = None
     events_per_s: float | None = None
 

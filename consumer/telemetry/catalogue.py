@@ -90,6 +90,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "capi_resent_total", "counter", ("destination",), "Conversions sent again after an unknown outcome."
     ),
+    Metric("capi_deferred_total", "counter", ("destination",), "Times that a conversion was put aside."),
     Metric(
         "capi_late_faults_total",
         "counter",

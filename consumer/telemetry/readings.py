@@ -97,6 +97,7 @@ def _destination(prefix: str, at: DestinationSnapshot, now_ms: int) -> _Found:
         yield "capi_breaker_state", (name, state), at.breaker == state
     yield "capi_concurrency_requests", (name,), at.concurrency
     yield "capi_resent_total", (name,), at.resent
+    yield "capi_deferred_total", (name,), at.deferred
     yield "capi_oldest_undelivered_age_seconds", (name,), at.oldest_age_s
     yield "capi_active_partitions", (group,), at.partitions
     yield "capi_consumer_lag_records", (group, f"{prefix}.conversions"), at.lag

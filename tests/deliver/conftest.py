@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from consumer.deliver.delivery import Delivery, Ended, Group, Now
-from consumer.deliver.lane import Lane, LaneRules
+from consumer.deliver.delivery import Delivery, Ended, Group, LaneRules, Now
+from consumer.deliver.lane import Lane
+from consumer.deliver.later import Deferred
 from consumer.deliver.settle import Progress
 from consumer.model import Conversion, EventName, Record
 from consumer.platforms.contract import Accepted, Limits, Verdict
@@ -49,6 +50,7 @@ class Road:
     progress: Progress = field(default_factory=lambda: Progress(0))
     sent: list[tuple[float, list[str]]] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    deferred: list[Deferred] = field(default_factory=list)
     under_way: list[tuple[float, Group]] = field(default_factory=list)
     added: int = 0
 
@@ -61,7 +63,9 @@ class Road:
         conversion = Conversion(event_id, "purchase", self.now.ms, "EUR", 100, self.now.ms)
         deadline_ms = self.now.ms + int(window_s * 1000)
         self.added += 1
-        return Delivery(record, conversion, progress or self.progress, event_id.encode(), deadline_ms)
+        return Delivery(
+            *(record, conversion, progress or self.progress, record.offset, event_id.encode(), deadline_ms)
+        )
 
     def add(self, *deliveries: Delivery, in_s: float = 0.0) -> None:
         """Give deliveries to the lane, to be sent so many seconds from now at the earliest."""
@@ -77,10 +81,18 @@ class Road:
         """Let time go by, both kinds of it."""
         self.now = Now(self.now.ms + round(seconds * 1000), self.now.s + seconds)
 
+    def hear(self) -> None:
+        """Take what the lane is done with."""
+        for done in self.lane.take_done():
+            if isinstance(done, Ended):
+                self.ended.append(done)
+            else:
+                self.deferred.append(done)
+
     def begin(self) -> Group | None:
         """The request that goes now, if any does."""
         following = self.lane.next(self.now)
-        self.ended += self.lane.take_ended()
+        self.hear()
         if not isinstance(following, Group):
             return None
         self.sent.append((self.now.s - T0_S, names(following)))
@@ -89,14 +101,14 @@ class Road:
     def finish(self, group: Group, verdict: Verdict, status: int = 200) -> None:
         """Let the verdict on a request come in."""
         self.lane.done(group, verdict, status, self.now)
-        self.ended += self.lane.take_ended()
+        self.hear()
 
     def drive(self, answer: Answer, seconds: float = 10 * 86_400) -> None:
         """Send, and answer after a while, until nothing is left to do or so much time is over."""
         end_s = self.now.s + seconds
         for _ in range(TURNS_MAX):
             following = self.lane.next(self.now)
-            self.ended += self.lane.take_ended()
+            self.hear()
             if isinstance(following, Group):
                 self.sent.append((self.now.s - T0_S, names(following)))
                 self.under_way.append((self.now.s + self.took_s, following))
@@ -118,6 +130,11 @@ class Road:
         return {told(each): each.outcome.value for each in self.ended}
 
     @property
+    def aside(self) -> dict[str, float]:
+        """Seconds from the start to the time of each event that was put aside."""
+        return {each.conversion.event_id: (each.not_before_ms - T0_MS) / 1000 for each in self.deferred}
+
+    @property
     def letters(self) -> dict[str, str]:
         """Reason of each event's letter."""
         return {told(each): each.letter for each in self.ended if each.letter}
@@ -125,7 +142,8 @@ class Road:
     @property
     def twice(self) -> list[str]:
         """Events that ended more than once."""
-        return [name for name, times in Counter(map(told, self.ended)).items() if times > 1]
+        done = [*map(told, self.ended), *self.aside]
+        return [name for name, times in Counter(done).items() if times > 1]
 
 
 def told(ended: Ended) -> str:

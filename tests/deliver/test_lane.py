@@ -50,14 +50,12 @@ def in_turn(*verdicts: Verdict) -> Answer:
         ([Accepted()], "delivered", "", 1),
         ([PerEvent((Accepted(),))], "delivered", "", 1),
         ([PerEvent((Rejected("100", "no"),))], "rejected", "rejected", 1),
-        ([PerEvent((Later("2", 30.0),))], "delivered", "", 2),
         ([PerEvent(())], "delivered", "", 2),
         ([BatchRejected("100", "no")], "rejected", "rejected", 1),
         ([BatchRejected("100", "no", (0,))], "rejected", "rejected", 1),
         ([TooLarge("413")], "rejected", "rejected", 1),
         ([Throttled("4", 7.0), Throttled("4")], "delivered", "", 3),
         ([Transient("2"), Transient("2", 3.0)], "delivered", "", 3),
-        ([Later("2", 30.0)], "delivered", "", 2),
         ([FAULT], "delivered", "", 2),
         ([Unconfirmed("timeout")], "delivered", "", 2),
     ],
@@ -97,13 +95,37 @@ def test_delivered_keeps_no_code_of_an_earlier_failure(make_road: MakeRoad) -> N
 
 
 def test_events_of_one_reply_each_have_their_own_verdict(make_road: MakeRoad) -> None:
-    """Accepted, rejected and later may come in one reply; those of the same time go again together."""
+    """Accepted, rejected and later may come in one reply; what comes later is put aside, with its time."""
     road = make_road()
     a, b, *later = road.add_many(5)
     road.drive(in_turn(PerEvent((Accepted(), Rejected("1", "no"), *(Later("2", 30.0),) * 3))))
-    assert road.outcomes == {a: "delivered", b: "rejected", **dict.fromkeys(later, "delivered")}
-    assert [names for _, names in road.sent[1:]] == [later]
-    assert road.sent[1][0] >= road.sent[0][0] + 30
+    assert road.outcomes == {a: "delivered", b: "rejected"}
+    assert road.aside.keys() == set(later)
+    assert all(30 <= at_s - road.sent[0][0] < 31 for at_s in road.aside.values())
+    assert {(each.history.attempts, each.history.alone) for each in road.deferred} == {(1, False)}
+    assert len(road.sent) == 1
+
+
+def test_batch_that_comes_later_is_put_aside(make_road: MakeRoad) -> None:
+    """So is a whole request, however long the platform asks for."""
+    road = make_road()
+    names = road.add_many(3)
+    road.drive(in_turn(Later("2", float("inf"))))
+    assert road.outcomes == {}
+    assert road.aside.keys() == set(names)
+    assert max(road.aside.values()) <= 31 * DAY_S
+
+
+def test_event_that_failed_while_others_passed_goes_alone(make_road: MakeRoad, accept: Answer) -> None:
+    """One that comes back is sent by itself: if it fails again, no other event's request fails with it."""
+    road = make_road()
+    back = road.delivery("back")
+    back.alone = True
+    road.add(back)
+    road.add_many(3)
+    road.drive(accept)
+    assert sorted(map(len, (names for _, names in road.sent))) == [1, 3]
+    assert set(road.outcomes.values()) == {"delivered"}
 
 
 def poisoned(poison: set[str], hint: Callable[[list[str]], tuple[int, ...]] = lambda _: ()) -> Answer:
@@ -206,20 +228,6 @@ def test_closed_window_expires_before_any_request(make_road: MakeRoad, accept: A
     assert road.outcomes == {"late": "expired", "well": "delivered"}
     assert road.letters == {"late": "expired"}
     assert [names for _, names in road.sent] == [["well"]]
-
-
-@pytest.mark.parametrize(
-    "verdict", [Later("2", 10 * DAY_S), Later("2", float("inf")), PerEvent((Later("2", 1e9),) * 2)]
-)
-def test_waiting_events_expire_when_their_window_closes(make_road: MakeRoad, verdict: Verdict) -> None:
-    """An event told to come later than it can is a letter as soon as its window closes, not later."""
-    road = make_road()
-    road.add(road.delivery("a", window_s=100), road.delivery("b", window_s=2 * DAY_S))
-    road.drive(lambda _: verdict, 101)
-    assert road.outcomes == {"a": "expired"}
-    road.drive(lambda _: verdict, 3 * DAY_S)
-    assert road.outcomes == {"a": "expired", "b": "expired"}
-    assert len(road.sent) == 1
 
 
 def test_failing_event_ends_expired_at_its_windows_end(make_road: MakeRoad) -> None:
@@ -372,14 +380,15 @@ def test_parked_lane_probes_with_events_that_waited(make_road: MakeRoad, accept:
     road.add(road.delivery("held"), in_s=600)
     road.add(road.delivery("now"))
     road.drive(in_turn(FAULT, Transient("2"), FAULT, Later("2", 300.0), FAULT))
-    assert road.outcomes == {"now": "delivered", "held": "delivered"}
+    assert road.outcomes == {"held": "delivered"}
+    assert road.aside.keys() == {"now"}
     assert road.lane.fault is None
     del accept
 
 
 @pytest.mark.parametrize("poisons", [1, 5, 40])
 def test_event_that_always_fails_blocks_nobody(make_road: MakeRoad, poisons: int) -> None:
-    """Events that break the platform each time are taken apart and end alone; all others are delivered soon."""
+    """Events that break the platform each time are taken apart and put aside; all others are delivered soon."""
     road = make_road(batch_max_events=20)
     made = [road.delivery(window_s=DAY_S) for _ in range(400)]
     road.add(*made)
@@ -396,11 +405,10 @@ def test_event_that_always_fails_blocks_nobody(make_road: MakeRoad, poisons: int
         road.drive(answer, 300)
         assert road.outcomes.get(fresh) == "delivered"
         assert road.lane.breaker == "closed"
-    before = len(road.sent)
-    road.drive(answer, DAY_S / 2)
-    assert len(road.sent) - before < 150 * poisons
-    road.drive(answer)
-    assert road.letters == dict.fromkeys(bad, "expired")
+    assert set(road.aside) == bad
+    assert all(each.history.alone for each in road.deferred)
+    assert road.letters == {}
+    assert len(road.sent) < 60 + 30 * poisons
 
 
 def test_bad_events_that_came_first_block_nobody(make_road: MakeRoad) -> None:
@@ -658,7 +666,7 @@ class Chaos:
 
     def check(self) -> None:
         """Each delivery ended once, or is queued or under way once, unless its partition is another's."""
-        ended = self.road.outcomes
+        ended = {**self.road.outcomes, **self.road.aside}
         assert self.road.twice == []
         ours = {name for name, progress in self.given.items() if not progress.lost and not progress.leaving}
         flying = [delivery for group in self.under_way for delivery in group.deliveries]
@@ -689,7 +697,7 @@ def test_every_delivery_ends_exactly_once(
     road.drive(accept)
     chaos.check()
     ours = {name for name, progress in chaos.given.items() if not progress.lost and not progress.leaving}
-    assert ours <= road.outcomes.keys()
+    assert ours <= road.outcomes.keys() | road.aside.keys()
     assert road.lane.queued == 0
     assert road.lane.under_way() == []
     assert all((each.letter == "") == (each.outcome.value == "delivered") for each in road.ended)

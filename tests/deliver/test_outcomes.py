@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from consumer.clock import SystemClock
 from consumer.deliver.delivery import Ended
+from consumer.deliver.later import Deferred, History
 from consumer.deliver.outcomes import Addressee, Outcomes
 from consumer.deliver.settle import Progress
 from consumer.deliver.tally import DestinationTally
@@ -29,13 +30,18 @@ class Desk:
     """Outcomes of one destination, with topics of its own."""
 
     def __init__(
-        self, bootstrap: str, receipts: str, letters: str, letter_max_bytes: int = 1_000_000
+        self,
+        bootstrap: str,
+        receipts: str,
+        letters: str,
+        letter_max_bytes: int = 1_000_000,
+        later: str = "later",
     ) -> None:
         self.bootstrap = bootstrap
         self.progress = Progress(0)
         self.tally = DestinationTally("meta-us", "meta")
         self.writer = Writer(KafkaSettings(bootstrap_servers=bootstrap, extra=SOON), client_id="outcomes")
-        to = Addressee("meta-us", "meta", receipts, letters, letter_max_bytes)
+        to = Addressee("meta-us", "meta", receipts, letters, later, letter_max_bytes)
         self.to = to
         self.outcomes = Outcomes(self.writer, msgspec.json.encode, to, SystemClock(), self.tally)
 
@@ -45,7 +51,7 @@ class Desk:
         record = Record("capi.conversions", 3, offset, 1, b"key", value)
         conversion = Conversion(f"purchase:{offset}", "purchase", 1, "EUR", 1999, 1, order_id=f"o{offset}")
         return Ended(
-            *(record, conversion, self.progress, outcome, letter),
+            *(record, conversion, self.progress, offset, outcome, letter),
             code="100",
             http_status=400,
             attempts=2,
@@ -99,6 +105,33 @@ def test_record_settles_once_receipt_and_letter_are_there(bootstrap: str, make_t
     assert headers["dlq.event.id"] == "purchase:1"
     assert desk.tally.outcomes == {("delivered", ""): 1, ("rejected", "rejected"): 1}
     assert desk.tally.letters == {"rejected": 1}
+    desk.writer.close()
+
+
+def test_put_aside_settles_once_it_is_there(bootstrap: str, make_topic: MakeTopic) -> None:
+    """What is put aside is a record with the conversion's own bytes, and settles the place where it was read."""
+    desk = Desk(bootstrap, make_topic("receipts"), make_topic("dlq.meta"), later=make_topic("later"))
+    assert desk.progress.read(7, 1) == "new"
+    record = Record("capi.conversions", 0, 3, 1, b"key", b"value", (("traceparent", b"00-1-1-01"),))
+    conversion = Conversion("refund:1:1", "refund", 1, "EUR", 1999, 1)
+    desk.outcomes.write(Deferred(record, conversion, desk.progress, 7, 99, History(4, 5, alone=True)))
+    assert desk.progress.unsettled == 1
+    desk.settle()
+    assert desk.progress.unsettled == 0
+    (aside,) = desk.read(desk.to.later)
+    headers = {name: text.decode() for name, text in aside.headers()}
+    assert (aside.key(), aside.value()) == (b"key", b"value")
+    assert headers == {
+        "traceparent": "00-1-1-01",
+        "capi.destination": "meta-us",
+        "capi.origin": "capi.conversions:0:3",
+        "capi.not_before_ms": "99",
+        "capi.attempts": "4",
+        "capi.first_attempt_at_ms": "5",
+        "capi.alone": "1",
+    }
+    assert desk.tally.deferred == 1
+    assert desk.tally.outcomes == {}
     desk.writer.close()
 
 

@@ -14,9 +14,9 @@ import pytest
 import structlog
 
 from consumer.clock import SystemClock
-from consumer.deliver.delivery import Delivery, Ended
+from consumer.deliver.delivery import Delivery, Done, Ended, LaneRules
 from consumer.deliver.intent import Commit, Intents
-from consumer.deliver.lane import Lane, LaneRules
+from consumer.deliver.lane import Lane
 from consumer.deliver.sender import Sender
 from consumer.deliver.senders import Senders
 from consumer.deliver.settle import Progress
@@ -51,7 +51,7 @@ class Desk:
         self.given = 0
         self.ended: dict[str, str] = {}
         self.intents = Intents() if told_first else None
-        self._handed: SimpleQueue[list[Ended]] = SimpleQueue()
+        self._handed: SimpleQueue[list[Done]] = SimpleQueue()
         told = {
             "limits": META.limits,
             "batch_max_events": 50,
@@ -93,7 +93,7 @@ class Desk:
         record = Record("capi.conversions", 0, self.given, now_ms, b"key", b"value")
         progress.read(record.offset, now_ms)
         self.given += 1
-        return Delivery(record, conversion, progress, event, now_ms + 86_400_000)
+        return Delivery(record, conversion, progress, record.offset, event, now_ms + 86_400_000)
 
     def until(self, holds: Callable[[], bool], commit: Commit = lambda _: True) -> None:
         """Take what is handed over until this holds, and serve intents meanwhile."""
@@ -107,6 +107,7 @@ class Desk:
             except Empty:
                 continue
             for each in handed:
+                assert isinstance(each, Ended)
                 assert each.conversion is not None
                 assert each.conversion.event_id not in self.ended
                 self.ended[each.conversion.event_id] = each.outcome.value
@@ -406,6 +407,6 @@ def test_sender_needs_a_taker(open_desk: Callable[..., Desk]) -> None:
     assert desk.running.exception(0) is not None
 
 
-def broken_taker(_: list[Ended]) -> None:
+def broken_taker(_: list[Done]) -> None:
     """Can't take anything."""
     raise ValueError("full")
