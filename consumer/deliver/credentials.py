@@ -1,4 +1,4 @@
-"""A destination's token: a file, read at the start and looked at for a change ever after."""
+"""A destination's token, or key: a file, read at the start and looked at for a change ever after."""
 
 from pathlib import Path
 
@@ -35,9 +35,10 @@ class TokenFile:
                 f"{self._setting}: {self._path} is not text; put the access token there, and nothing else"
             )
             raise ConfigurationError(message) from None
-        if not text or not text.isprintable():
+        lines = text.splitlines()
+        if not text or not all(map(str.isprintable, lines)) or (len(lines) > 1 and text[0] != "{"):
             message = (
-                f"{self._setting}: {self._path} must hold the access token on one line, and nothing else"
+                f"{self._setting}: {self._path} must hold the token on one line, or a key as JSON, and nothing else"
             )
             raise ConfigurationError(message)
         return Secret(text)

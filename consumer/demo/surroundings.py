@@ -25,6 +25,8 @@ from consumer.settings import Settings, load
 
 WAIT_S = 5
 """The demo's join.wait_s: whoever watches need not wait a minute for a checkout that never comes."""
+SOON = {"later_after_s": 1, "refund_after_s": 0}
+"""Nor for what a platform takes hours later."""
 EVENTS_PER_ORDER = 20
 """More than an emulator ever gets."""
 EVENTS_MIN = 200_000
@@ -152,7 +154,8 @@ class Surroundings:
                 "state": {"dir": self.folder / "state"},
                 "join": {"wait_s": WAIT_S},
                 "destinations": [
-                    destination(
+                    SOON
+                    | destination(
                         name, self._token_file(name, emulators.credentials[name]), emulators.urls[name]
                     )
                     for name in self._asked.destinations

@@ -111,6 +111,7 @@ def _unsettled(app: App, settings: Settings, back: ReadBack) -> str:
     if app.enrich is not None and (waiting := app.enrich.tally.snapshot().waiting):
         return f"{waiting} orders wait for their checkout"
     for destination in settings.destinations:
-        if unread := back.unread(f"{prefix}.deliver.{destination.name}", f"{prefix}.conversions"):
-            return f"{unread} offsets of {prefix}.conversions are not settled for {destination.name}"
+        for topic in (f"{prefix}.conversions", f"{prefix}.later"):
+            if unread := back.unread(f"{prefix}.deliver.{destination.name}", topic):
+                return f"{unread} offsets of {topic} are not settled for {destination.name}"
     return ""

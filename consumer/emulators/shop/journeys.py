@@ -28,6 +28,7 @@ from consumer.emulators.shop.visit import alike
 
 Tell: TypeAlias = Callable[[Visit], list[Published]]
 Change: TypeAlias = Callable[[Visit], Visit]
+COOKIES = frozenset({"fbp", "ga_client_id", "ga_session_id"})
 YEAR_2099_MS = 4_070_908_800_000
 YEAR_318857_MS = 10**16
 
@@ -210,6 +211,12 @@ def without_checkout(of: Visit) -> Visit:
     return replace(of, checkout_id="", browser={})
 
 
+def without_cookies(of: Visit) -> Visit:
+    """A browser that keeps none: whether the order meets its checkout or not, it is known no better."""
+    kept = {name: fact for name, fact in of.browser.items() if name not in COOKIES}
+    return replace(of, browser=kept)
+
+
 def with_own_event_id(of: Visit) -> Visit:
     """The shop chose the pixel's event id for itself."""
     return replace(of, event_id=f"px-{of.rng.randrange(16**16):016x}")
@@ -241,7 +248,7 @@ KINDS: dict[str, Kind] = {
     "readdressed": Kind(0.02, readdressed),
     "repriced": Kind(0.01, repriced),
     "early_order": Kind(0.04, early_order),
-    "late_checkout": Kind(0.01, late_checkout, alone=True),
+    "late_checkout": Kind(0.01, late_checkout, change=without_cookies, alone=True),
     "lost_checkout": Kind(0.02, lost_checkout, alone=True),
     "no_checkout": Kind(0.03, orders, change=without_checkout, alone=True),
     "own_event_id": Kind(0.02, bought, change=with_own_event_id),
