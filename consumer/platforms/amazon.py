@@ -315,6 +315,17 @@ PLATFORM = Platform(
     event=event,
     request=request,
     judge=judge,
+    identifiers={
+        "email": b'"type":"EMAIL"',
+        "phone": b'"type":"PHONE"',
+        "first_name": b'"type":"FIRST_NAME"',
+        "last_name": b'"type":"LAST_NAME"',
+        "street": b'"type":"ADDRESS"',
+        "city": b'"type":"CITY"',
+        "region": b'"type":"STATE"',
+        "postal_code": b'"type":"POSTAL"',
+        "user_agent": b'"userAgent":',
+    },
     decimals_max=DECIMALS_MAX,
     grant=oauth.refresh_token("https://api.amazon.com/auth/o2/token"),
 )

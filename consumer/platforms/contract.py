@@ -254,6 +254,33 @@ class Setup(Struct, frozen=True):
     options: Mapping[str, Field] = {}
 
 
+Identifier: TypeAlias = Literal[
+    "email",
+    "phone",
+    "first_name",
+    "last_name",
+    "gender",
+    "date_of_birth",
+    "street",
+    "city",
+    "region",
+    "postal_code",
+    "country",
+    "address",
+    "external_id",
+    "click_id",
+    "browser_id",
+    "session_id",
+    "ip",
+    "user_agent",
+]
+"""By what a platform may find the person, in words of ours that are the same for all of them.
+
+`address` is name and place, where they are taken together or not at all. `external_id` is the customer's at the shop,
+`click_id` that of a click on an ad; `browser_id` and `session_id` are told by the platform's own cookies.
+"""
+
+
 class Platform(Struct, frozen=True):
     """One platform's file, as the lane sees it.
 
@@ -265,6 +292,10 @@ class Platform(Struct, frozen=True):
     less often. If it never `reports`, its reply is
     empty, be the events kept or dropped. Money is told with `decimals_max` digits behind the point at most, rounded
     half up: no currency has more than three.
+
+    `identifiers` are those that it takes, each with a marker: bytes that are in an event if, and only if, it is told.
+    A marker holds the quote and the colon at the end of a key (`"em":`). JSON escapes a quote within a text, and keys
+    are the platform's, so nothing that a customer or a product is called can be taken for one.
     """
 
     name: str
@@ -284,6 +315,7 @@ class Platform(Struct, frozen=True):
     batch_events: int = 100
     reports: bool = True
     decimals_max: int = 3
+    identifiers: Mapping[Identifier, bytes] = {}
     grant: Grant | None = None
     diagnosis: Diagnosis | None = None
 

@@ -277,6 +277,15 @@ PLATFORM = Platform(
     event=event,
     request=request,
     judge=judge,
+    identifiers={
+        "email": b'"sha256_email_address":',
+        "phone": b'"sha256_phone_number":',
+        "address": b'"address":',
+        "browser_id": b'"client_id":',
+        "session_id": b'"session_id":',
+        "ip": b'"ip_override":',
+        "user_agent": b'"user_agent":',
+    },
     purpose="analytics",
     reports=False,
 )

@@ -244,6 +244,14 @@ PLATFORM = Platform(
     event=event,
     request=request,
     judge=judge,
+    identifiers={
+        "email": b'"emailAddress":',
+        "phone": b'"phoneNumber":',
+        "address": b'"address":',
+        "click_id": b'id":"',  # gclid, gbraid and wbraid: no other key of Google's ends so
+        "ip": b'"ipAddress":',
+        "user_agent": b'"userAgent":',
+    },
     linger_ms=1000,  # a request a second stays below 100,000 a day
     grant=oauth.service_account(
         "https://oauth2.googleapis.com/token", "https://www.googleapis.com/auth/datamanager"

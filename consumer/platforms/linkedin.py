@@ -234,6 +234,11 @@ PLATFORM = Platform(
     event=event,
     request=request,
     judge=judge,
+    identifiers={
+        "email": b'"idType":"SHA256_EMAIL"',
+        "click_id": b'"idType":"LINKEDIN_FIRST_PARTY_ADS_TRACKING_UUID"',
+        "ip": b'"idType":"SHA256_IP_ADDRESS"',
+    },
     limited_use=False,
     linger_ms=1000,  # 500,000 requests a day
 )

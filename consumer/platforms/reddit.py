@@ -253,4 +253,13 @@ PLATFORM = Platform(
     event=event,
     request=request,
     judge=judge,
+    identifiers={
+        "email": b'"email":',
+        "phone": b'"phone_number":',
+        "external_id": b'"external_id":',
+        "click_id": b'"click_id":',
+        "browser_id": b'"uuid":',
+        "ip": b'"ip_address":',
+        "user_agent": b'"user_agent":',
+    },
 )

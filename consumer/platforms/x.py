@@ -247,5 +247,12 @@ PLATFORM = Platform(
     event=event,
     request=request,
     judge=judge,
+    identifiers={
+        "email": b'"hashed_email":',
+        "phone": b'"hashed_phone_number":',
+        "click_id": b'"twclid":',
+        "ip": b'"ip_address":',
+        "user_agent": b'"user_agent":',
+    },
     limited_use=False,
 )
