@@ -25,6 +25,8 @@ REFRESH_PER_S = 4
 RATE_OVER_S = 2.0
 STILL_AFTER_S = 3.0
 _BAR_WIDTH = 12
+FEW = 3
+"""Of more destinations than this, what their platforms hold is told at the end."""
 
 
 class Seen(Struct, frozen=True):
@@ -77,7 +79,7 @@ def stages(seen: Seen) -> Iterator[Stage]:
             each.destination, sum(each.outcomes.values()), seen.conversions, "conversions", _outcomes(each)
         )
         stats = seen.platforms.get(each.platform)
-        if stats is not None:
+        if stats is not None and len(seen.destinations) <= FEW:
             held = sum(count.after_dedupe for count in stats.events.values())
             rest = f"{stats.server:,} from the server, {stats.pixel:,} from the pixel, deduped"
             yield Stage(f"  {each.platform} holds", held, 0, "events", rest)
@@ -154,8 +156,14 @@ def screen(seen: Seen, rates: Rates, now_s: float, began_s: float) -> Renderable
 
 
 def line(seen: Seen, rates: Rates, now_s: float) -> str:
-    """The same in one line."""
-    told = ", ".join(f"{stage.name.strip()} {stage.done:,} {stage.unit}" for stage in stages(seen))
+    """The same in one line; many destinations are told together."""
+    many = {each.destination for each in seen.destinations} if len(seen.destinations) > FEW else set[str]()
+    found = [stage for stage in stages(seen) if stage.name not in many]
+    if many:
+        done = sum(sum(each.outcomes.values()) for each in seen.destinations)
+        of = len(many) * seen.conversions
+        found.append(Stage(f"{len(many)} destinations", done, of, f"of {of:,} outcomes", ""))
+    told = ", ".join(f"{stage.name.strip()} {stage.done:,} {stage.unit}" for stage in found)
     return f"{told}; {awaited(seen, rates.still_s(now_s))}"
 
 

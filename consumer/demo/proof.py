@@ -1,6 +1,6 @@
 """The proof, as people read it: paid orders minus each named cause are what the platform holds, line by line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from rich import box
@@ -48,6 +48,28 @@ def rows(of: Destined) -> Iterator[Row]:
     yield Row("must", "= must have arrived", wanted.eligible)
     yield Row("holds", f"what {of.platform} holds after dedupe", held)
     yield Row("differs", "difference", minus(held, wanted.eligible))
+
+
+def agreement(destinations: Mapping[str, Destined]) -> Table:
+    """A row a destination: purchases and refunds, in how many currencies their money is off, and who told events."""
+    table = lined()
+    table.add_column("", no_wrap=True)
+    for label in ("due", "held", "money off", "refunds due", "held"):
+        table.add_column(label, justify="right")
+    for label in ("server", "pixel", "deduped"):
+        table.add_column(label, justify="right", style="dim")
+    for name, of in destinations.items():
+        wanted, held = of.wanted, of.held
+        off = len(minus(held.purchases, wanted.eligible).money) + len(
+            minus(held.refunds, wanted.refunds).money
+        )
+        counts = (
+            *(wanted.eligible.count, held.purchases.count, off, wanted.refunds.count, held.refunds.count),
+            *(of.stats.server, of.stats.pixel, sum(each.after_dedupe for each in of.stats.events.values())),
+        )
+        agrees = not off and counts[0] == counts[1] and counts[3] == counts[4]
+        table.add_row(name, *(f"{count:,}" for count in counts), style="" if agrees else "bold red")
+    return table
 
 
 def minus(one: Sum, other: Sum) -> Sum:

@@ -9,13 +9,17 @@ from rich.text import Text
 
 from consumer.demo.conservation import SIDES, violations
 from consumer.demo.facts import Destined, Enriched, Facts
-from consumer.demo.proof import lined, proof
+from consumer.demo.proof import agreement, lined, proof
 from consumer.demo.report import latency
+from consumer.emulators.oracle import disagreements
 from consumer.model import Ending, Outcome
 
 WIDTH_MIN = 80
 WIDTH_PIPED = 150
 """Of a file or a pipe, which has none of its own."""
+WIDE_ENOUGH = 130
+HALF_OF_THEM = 6
+"""Columns of the destinations' table that 80 characters have room for."""
 _ENDINGS = {
     Ending.CONVERSION: "became a conversion",
     Ending.CONFLICT: "same event id, other content: the first one counts",
@@ -53,11 +57,21 @@ def _parts(facts: Facts, width: int) -> Iterator[RenderableType]:
     yield _endings(facts.enriched)
     yield from _reasons(facts)
     yield heading("Every conversion, and its one outcome at each destination: by the receipts in Kafka")
-    yield _destinations(facts.destinations)
+    yield from _destinations(facts.destinations, width)
+    yield from _skipped(facts.destinations)
+    if len(facts.destinations) > 1:
+        yield heading("What each platform must hold by the shop's own truth, and what it holds")
+        yield agreement(facts.destinations)
     for name, destined in facts.destinations.items():
-        yield heading(f"Proof at {name}: purchases, by the shop's own truth")
-        yield from proof(destined, width)
+        if name == _first(facts.destinations) or any(disagreements(name, destined.wanted, destined.held)):
+            yield heading(f"Proof at {name}: purchases, by the shop's own truth")
+            yield from proof(destined, width)
     yield _verdict(facts)
+
+
+def _first(destinations: Mapping[str, Destined]) -> str:
+    """Whose proof is shown in full: all are in the JSON report."""
+    return "meta" if "meta" in destinations else next(iter(destinations), "")
 
 
 def _endings(enriched: Enriched) -> Table:
@@ -103,36 +117,38 @@ def _odd_ids(enriched: Enriched) -> str:
     return ", ".join(told) or "none"
 
 
-def _destinations(destinations: Mapping[str, Destined]) -> Table:
-    table = lined()
-    table.add_column("")
-    for name in destinations:
-        table.add_column(name, justify="right")
-    for label, cells in _accounts(list(destinations.values())):
-        table.add_row(label, *cells)
-        if label in {"conversions owed", "missing"}:
-            table.add_section()
-    return table
+def _destinations(destinations: Mapping[str, Destined], width: int) -> Iterator[Table]:
+    """A row a destination; two tables where one would be too wide."""
+    ends = [outcome for outcome in Outcome if outcome is not Outcome.SKIPPED]
+    labels = ("owed", *map(str, ends), "skipped", "in flight", "missing", "requests", "p50 ms", "p99 ms")
+    rows: dict[str, tuple[str, ...]] = {}
+    for name, of in destinations.items():
+        account, took = of.deliveries, latency(of.counted.latency_counts)
+        ended = [account.outcomes.get(outcome.value, 0) for outcome in (*ends, Outcome.SKIPPED)]
+        rest = (account.in_flight, account.missing, sum(of.counted.requests.values()))
+        counts = map(_count, (account.owed, *ended, *rest))
+        rows[name] = (*counts, f"{took.p50:.0f}", f"{took.p99:.0f}")
+    room = len(labels) if width >= WIDE_ENOUGH else HALF_OF_THEM
+    for at in range(0, len(labels), room):
+        table = lined()
+        table.add_column("", no_wrap=True)
+        for label in labels[at : at + room]:
+            table.add_column(label, justify="right")
+        for name, cells in rows.items():
+            table.add_row(name, *cells[at : at + room])
+        yield table
 
 
-def _accounts(of: list[Destined]) -> Iterator[tuple[str, list[str]]]:
-    """Rows, a cell for each destination."""
-    accounts = [each.deliveries for each in of]
-    yield "conversions owed", [_count(each.owed) for each in accounts]
-    for outcome in Outcome:
-        if outcome is not Outcome.SKIPPED:
-            yield f"- {outcome}", [_count(each.outcomes.get(outcome.value, 0)) for each in accounts]
-    for reason in sorted({reason for each in accounts for reason in each.skipped}):
-        yield f"- skipped: {reason}", [_count(each.skipped.get(reason, 0)) for each in accounts]
-    yield "in flight", [_count(each.in_flight) for each in accounts]
-    yield "missing", [_count(each.missing) for each in accounts]
-    took = [latency(each.counted.latency_counts) for each in of]
-    yield "requests", [_count(sum(each.counted.requests.values())) for each in of]
-    yield "a request's p50 / p99, ms", [f"{each.p50:.0f} / {each.p99:.0f}" for each in took]
+def _skipped(destinations: Mapping[str, Destined]) -> Iterator[Text]:
+    """Why conversions were skipped, and where."""
+    for reason in sorted({reason for of in destinations.values() for reason in of.deliveries.skipped}):
+        counts = {name: of.deliveries.skipped.get(reason, 0) for name, of in destinations.items()}
+        yield Text.assemble((f"  skipped, {reason}: ", "bold"), _listed(counts))
 
 
 def _verdict(facts: Facts) -> RenderableType:
-    told = [_told(name, each) for name, each in facts.destinations.items()]
+    few = facts.destinations.items() if len(facts.destinations) == 1 else ()
+    told = [_told(name, each) for name, each in few]
     found = list(violations(facts))
     if not found:
         holds = (

@@ -79,3 +79,19 @@ def test_a_disagreement_is_shown_with_its_sentences(facts: Facts) -> None:
     assert "1" in line(lines, "difference")
     assert any("It does not add up; 1 to be explained" in each for each in lines)
     assert any("meta: purchases in JPY" in each for each in lines)
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_many_destinations_are_compared_in_one_table(facts: Facts, width: int) -> None:
+    """Each has a row with what must be there and what is; the full proof is that of one, and of those that differ."""
+    meta = facts.destinations["meta"]
+    there = meta.held.purchases
+    less = Held(meta.held.events, Sum(there.count - 1, there.money), meta.held.refunds)
+    many = {**{f"shop-{n}": meta for n in range(9)}, "meta": meta, "off": replace(meta, held=less)}
+    lines = printed(replace(facts, destinations=many), width)
+    due, held, differ, *_ = [row for row in map(str.split, lines) if row and row[0] == "off"][-1][1:]
+    assert (int(due), int(held), int(differ)) == (there.count, there.count - 1, 0)
+    proofs = [each.strip() for each in lines if each.startswith("Proof at ")]
+    assert [each.split()[2].rstrip(":") for each in proofs] == ["meta", "off"]
+    assert max(map(len, lines)) <= width
+    assert not any("…" in each for each in lines)
