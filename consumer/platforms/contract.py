@@ -89,9 +89,13 @@ class Unfit(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """The platform has it. `request_id` is there if it may find fault later, and can be asked by that."""
+    """The platform has it. `request_id` is there if it may find fault later, and can be asked by that.
+
+    `code` is what it warned of at once: none of the known codes, so that it is counted.
+    """
 
     request_id: str = ""
+    code: str = ""
 
 
 class Rejected(Struct, frozen=True):
