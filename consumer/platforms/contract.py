@@ -221,6 +221,20 @@ class Diagnosis(Struct, frozen=True):
     requests_per_s: float = 0.5
 
 
+class Probe(Struct, frozen=True):
+    """A request that tries account and credentials: made of one event, as a lane would make it, and judged as well.
+
+    `says` is what an acceptance proves, and what it doesn't. Such an event is looked at and not kept. If it `counts`,
+    or nobody says that it doesn't, it is only sent where someone asks for it and has the platform's code for tests in
+    the settings, so that it is seen as one.
+    """
+
+    request: Callable[[Account, Sequence[bytes]], Request]
+    judge: Callable[[Reply], Verdict]
+    says: str
+    counts: bool = False
+
+
 class Limits(Struct, frozen=True):
     """What a platform takes. None stands for a limit that it doesn't have, or that the other rate implies.
 
@@ -322,6 +336,7 @@ class Platform(Struct, frozen=True):
     identifiers: Mapping[Identifier, bytes] = {}
     grant: Grant | None = None
     diagnosis: Diagnosis | None = None
+    probe: Probe | None = None
 
 
 def retry_after_s(reply: Reply) -> float | None:
