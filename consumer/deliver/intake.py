@@ -7,6 +7,7 @@ from consumer.deliver.delivery import Delivery, Done, Ended
 from consumer.deliver.later import NO_HISTORY, Deferred, History
 from consumer.deliver.route import Expire, Refuse, Send, Skip, Wants, route
 from consumer.deliver.settle import Progress
+from consumer.deliver.tally import MatchTally
 from consumer.deliver.worth import valued
 from consumer.errors import RecordError
 from consumer.model import Conversion, Outcome, Record
@@ -39,12 +40,15 @@ class Place(NamedTuple):
 class Intake:
     """Decodes, routes and builds for one destination."""
 
-    def __init__(self, decode: Decode, platform: Platform, wants: Wants, started_ms: int) -> None:
-        """`started_ms` is when the destination began."""
+    def __init__(
+        self, decode: Decode, platform: Platform, wants: Wants, started_ms: int, match: MatchTally
+    ) -> None:
+        """`started_ms` is when the destination began; `match` counts what is built."""
         self._decode = decode
         self._platform = platform
         self._wants = wants
         self._started_ms = started_ms
+        self._match = match
 
     @property
     def takes_refunds(self) -> bool:
@@ -82,6 +86,7 @@ class Intake:
         event = self._platform.event(told, self._wants.account)
         if isinstance(event, Unfit):
             return _refused(record, told, place, "incomplete", event.code, event.why)
+        self._match.built(told.event_name, event, self._platform.identifiers)
         return Ready(_delivery(record, told, place, event, way.deadline_ms), not_before_ms)
 
     def left_in_flight(self, record: Record, told: Conversion | RecordError, place: Place) -> Ended:

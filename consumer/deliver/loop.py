@@ -122,6 +122,7 @@ class DestinationLoop:
             ground.platform,
             ground.wants,
             decided.decided_at_ms if decided is not None else 0,
+            self.tally.match,
         )
         aside = Aside(intake, self._destination.name, topics.later, self._destination.later_after_s * 1000)
         reader = Reader(self._settings.kafka, self._group, eof=True)

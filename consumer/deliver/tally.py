@@ -2,13 +2,71 @@
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
 
 from msgspec import Struct
 
+from consumer.deliver.match import found, tenths
 from consumer.deliver.pace import BreakerState
+from consumer.platforms.contract import Identifier
 
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Upper bounds, inclusive, of the buckets of a request's latency; one more bucket holds what is slower."""
+
+LOOKED_AT_ALL = 1_000
+LOOKED_AT_ONE_IN = 8
+"""Of each event the first so many are looked at for identifiers, then one in so many: each costs microseconds."""
+
+
+class Matched(Struct, frozen=True):
+    """Of one event: how many were looked at, those of them that tell an identifier, the sum of their scores."""
+
+    events: int
+    identifiers: dict[Identifier, int]
+    score: float
+
+
+class _Seen(Struct):
+    identifiers: dict[Identifier, int]
+    built: int = 0
+    events: int = 0
+    tenths: int = 0
+
+
+class MatchTally:
+    """How well one destination's events can be matched. Whoever builds them counts; one built again counts again.
+
+    All identifiers that the platform takes are there from the first event on, also those that no event has.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def built(self, name: str, event: bytes, identifiers: Mapping[Identifier, bytes]) -> None:
+        """Count an event of this name, if it is one of those that are looked at."""
+        seen = self._seen.get(name)
+        if seen is None:
+            seen = self._seen[name] = _Seen(dict.fromkeys(identifiers, 0))
+        number = seen.built
+        seen.built = number + 1
+        if number >= LOOKED_AT_ALL and number % LOOKED_AT_ONE_IN:
+            return
+        told = found(event, identifiers)
+        seen.events += 1
+        seen.tenths += tenths(told)
+        for identifier in told:
+            seen.identifiers[identifier] += 1
+
+    def snapshot(self) -> dict[str, Matched]:
+        """A copy, by the event's name; may be taken from any thread."""
+        return {
+            name: Matched(seen.events, dict(seen.identifiers), seen.tenths / 10)
+            for name, seen in dict(self._seen).items()
+        }
+
+    def __repr__(self) -> str:
+        seen = self._seen.values()
+        return f"<MatchTally: {sum(of.events for of in seen)} of {sum(of.built for of in seen)} looked at>"
 
 
 class DestinationSnapshot(Struct, frozen=True):
@@ -23,7 +81,7 @@ class DestinationSnapshot(Struct, frozen=True):
     records unread or unsettled, `oldest_age_s` of the oldest undelivered conversion (0 if none), `concurrency`
     requests allowed at once, `partitions` assigned, `last_commit_ms` since the epoch (0 before the first),
     `token_read_ms` likewise, when the credentials in use were read, `undiagnosed` accepted events that may yet be
-    found at fault.
+    found at fault. `match` is by event, of those that were built.
     """
 
     destination: str
@@ -49,6 +107,7 @@ class DestinationSnapshot(Struct, frozen=True):
     late: dict[str, int] = {}
     undiagnosed: int = 0
     deferred: int = 0
+    match: dict[str, Matched] = {}
 
 
 class DestinationTally:
@@ -77,6 +136,7 @@ class DestinationTally:
         self.late: Counter[str] = Counter()
         self.undiagnosed = 0
         self.deferred = 0
+        self.match = MatchTally()
 
     def ended(self, outcome: str, reason: str, letter: str) -> None:
         """Count the outcome of a delivery, and its letter if it has one."""
@@ -116,6 +176,7 @@ class DestinationTally:
             late=dict(self.late),
             undiagnosed=self.undiagnosed,
             deferred=self.deferred,
+            match=self.match.snapshot(),
         )
 
     def __repr__(self) -> str:

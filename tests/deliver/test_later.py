@@ -12,6 +12,7 @@ from consumer.deliver.intake import DEFER_FROM_MS, Intake, Place, Ready
 from consumer.deliver.later import HELD_MAX, Deferred, History, Room, Waits, headers_of, returned
 from consumer.deliver.route import Wants
 from consumer.deliver.settle import Progress
+from consumer.deliver.tally import MatchTally
 from consumer.model import Conversion, Outcome, Record, TopicPartition
 from consumer.platforms import PLATFORMS
 from consumer.platforms.contract import Account, Secret
@@ -53,7 +54,7 @@ class Side:
     def __init__(self, **wants: Any) -> None:  # noqa: ANN401 (what it wants)
         self.told: dict[int, Conversion] = {}
         self.progress, self.aside_progress = Progress(0), Progress(0)
-        intake = Intake(self._decode, GA4, Wants(EVERY, ACCOUNT, **wants), 0)
+        intake = Intake(self._decode, GA4, Wants(EVERY, ACCOUNT, **wants), 0, MatchTally())
         self.aside = Aside(intake, "ga4", LATER, AFTER_MS)
         self.aside.assigned([AT])
         self.now_ms = NOW_MS
