@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Callable, Mapping
+from functools import reduce
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from consumer.deliver.http import _revealed
+from consumer.deliver.match import found
 from consumer.emulators.contract import Access, Asked, Refused, Taken
 from consumer.emulators.platforms import STAND_INS
 from consumer.forms import KIND_OF
@@ -25,6 +27,7 @@ from consumer.platforms.contract import (
     Accepted,
     Account,
     EventVerdict,
+    Identifier,
     Later,
     PerEvent,
     Platform,
@@ -58,6 +61,19 @@ RAW = (
     b"19900228",
     b"female",
 )
+PLACES = frozenset({"city", "region", "postal_code", "country"})
+PARTS = PLACES | {"first_name", "last_name", "street"}
+"""Of what the identifier `address` is made."""
+CLICK_IDS: Mapping[str, tuple[str, ...]] = {
+    "click_id": (
+        *("fbc", "fbclid", "gclid", "gbraid", "wbraid", "ttclid", "sc_click_id", "epik", "rdt_cid"),
+        *("li_fat_id", "twclid", "msclkid"),
+    ),
+    "browser_id": ("fbp", "ttp", "sc_cookie1", "rdt_uuid", "ga_client_id"),
+    "session_id": ("ga_session_id",),
+}
+DEMANDED = {("ga4", "browser_id"), ("amazon", "country")}
+"""What an event can't do without."""
 CURRENCIES = ("USD", "EUR", "JPY", "KWD", "CLP", "BHD")
 amounts = st.integers(0, 10**12)
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
@@ -262,3 +278,71 @@ def test_emulator_takes_what_we_build(
         click_ids={**whole.click_ids, "fbc": fbc, "fbclid": fbclid, "fbp": fbc},
     )
     assert isinstance(answered(platform, told), Taken | Unfit), answered(platform, told)
+
+
+def without(told: Conversion, name: str) -> Conversion:
+    """The conversion, had the shop not told this identifier."""
+    if name == "address":
+        return reduce(without, sorted(PARTS), told)
+    if name in CLICK_IDS:
+        kept = {key: each for key, each in told.click_ids.items() if key not in CLICK_IDS[name]}
+        return msgspec.structs.replace(told, click_ids=kept)
+    if name in ("ip", "user_agent"):
+        return msgspec.structs.replace(told, **{name: ""})
+    plain = {name: ""} if name in PLACES else {}
+    identity = {each: digest for each, digest in told.identity.items() if KIND_OF[each] != name}
+    return msgspec.structs.replace(told, identity=identity, **plain)
+
+
+def shown(platform: Platform, told: Conversion) -> set[str] | None:
+    """The identifiers whose markers are in the event; None if there is no event."""
+    event = platform.event(told, account_at(platform))
+    return None if isinstance(event, Unfit) else set(found(event, platform.identifiers))
+
+
+def everything(platform: Platform, conversion: Make, cases: Cases) -> Conversion:
+    """The purchase with everything, from an address of version 4, which is all that some take."""
+    whole = cases(platform.name, "event")[0]["given"]
+    return conversion({**whole, "ip": "198.51.100.7", "identity": hashed(CUSTOMER, ADDRESS)})
+
+
+def test_identifiers_are_those_told(platform: Platform, conversion: Make, cases: Cases) -> None:
+    """Of a purchase with everything all are shown, and what the shop doesn't tell takes its own marker alone away."""
+    told, every = everything(platform, conversion, cases), set(platform.identifiers)
+    assert shown(platform, told) == every
+    assert all(b'":' in marker for marker in platform.identifiers.values())
+    for name in every:
+        left = shown(platform, without(told, name))
+        assert left == every - {name} or (left is None and (platform.name, name) in DEMANDED), name
+
+
+def test_all_identifiers_are_named(platform: Platform, conversion: Make, cases: Cases) -> None:
+    """What a platform doesn't name as an identifier it isn't told, or it is a part of its address."""
+    told = everything(platform, conversion, cases)
+    event = platform.event(told, account_at(platform))
+    parts = PARTS if "address" in platform.identifiers else frozenset()
+    for name in {*get_args(Identifier)} - {*platform.identifiers} - parts - {"address"}:
+        same = platform.event(without(told, name), account_at(platform)) == event
+        assert same or (platform.name, name) in DEMANDED, name
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_no_text_is_taken_for_an_identifier(
+    platform: Platform, conversion: Make, cases: Cases, data: st.DataObject
+) -> None:
+    """Whatever products, pages and ids are called, even like a marker: only identifiers are found."""
+    markers = [marker.decode() for marker in platform.identifiers.values()]
+    pieces = st.sampled_from([*markers, '"', "\\", ":", "{", "x"])
+    texts = st.lists(pieces, min_size=1, max_size=3).map("".join)
+    gone = data.draw(st.sets(st.sampled_from(get_args(Identifier))))
+    told = reduce(without, sorted(gone), everything(platform, conversion, cases))
+    words = ("sku", "name", "brand", "category", "variant")
+    odd = {name: data.draw(texts) for name in ("event_id", "order_id", "user_agent", "referrer_url", *words)}
+    item = msgspec.structs.replace(told.items[0], **{name: odd.pop(name) for name in words})
+    named = msgspec.structs.replace(
+        told, **odd, items=(item,), page_url="https://shop.example/" + data.draw(texts)
+    )
+    if "user_agent" in gone:
+        named = msgspec.structs.replace(named, user_agent="")
+    assert shown(platform, named) in (shown(platform, told), None)
