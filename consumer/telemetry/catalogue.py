@@ -99,6 +99,21 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("capi_undiagnosed", "gauge", ("destination",), "Accepted events that may yet be found at fault."),
     Metric(
+        "capi_match_events_total", "counter", ("destination", "event"), "Events looked at for identifiers."
+    ),
+    Metric(
+        "capi_match_identifiers_total",
+        "counter",
+        ("destination", "event", "identifier"),
+        "Events looked at that tell the identifier.",
+    ),
+    Metric(
+        "capi_match_score_total",
+        "counter",
+        ("destination", "event"),
+        "Sum of the predicted scores, 0 to 10, of events looked at.",
+    ),
+    Metric(
         "capi_token_age_seconds", "gauge", ("destination",), "Time since the credentials in use were read."
     ),
     Metric(

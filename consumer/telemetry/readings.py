@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from consumer.deadletter.letter import REASONS
-from consumer.deliver.tally import DestinationSnapshot
+from consumer.deliver.tally import DestinationSnapshot, Matched
 from consumer.enrich.tally import TallySnapshot
 from consumer.rekey.tally import RekeySnapshot
 
@@ -89,6 +89,7 @@ def _destination(prefix: str, at: DestinationSnapshot, now_ms: int) -> _Found:
     for reason, count in _bounded(at.late):
         yield "capi_late_faults_total", (name, reason), count
     yield "capi_undiagnosed", (name,), at.undiagnosed
+    yield from _match(name, at.match)
     yield from _letters(f"{prefix}.dlq.{at.platform}", at.letters, faults=("platform", "operator"))
     yield "capi_in_flight", (name,), at.in_flight
     yield "capi_queued", (name,), at.queued
@@ -103,6 +104,14 @@ def _destination(prefix: str, at: DestinationSnapshot, now_ms: int) -> _Found:
     yield "capi_consumer_lag_records", (group, f"{prefix}.conversions"), at.lag
     yield from _age("capi_last_commit_age_seconds", group, at.last_commit_ms, now_ms)
     yield from _age("capi_token_age_seconds", name, at.token_read_ms, now_ms)
+
+
+def _match(name: str, at: Mapping[str, Matched]) -> _Found:
+    for event, matched in at.items():
+        yield "capi_match_events_total", (name, event), matched.events
+        yield "capi_match_score_total", (name, event), matched.score
+        for identifier, count in matched.identifiers.items():
+            yield "capi_match_identifiers_total", (name, event, identifier), count
 
 
 def _by(metric: str, counts: Mapping[str, int]) -> _Found:

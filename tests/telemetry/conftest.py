@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
+from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot, Matched
 from consumer.enrich.tally import TallySnapshot
 from consumer.rekey.tally import RekeySnapshot
 
@@ -86,6 +86,7 @@ def _destination(
         concurrency=4,
         partitions=6,
         token_read_ms=NOW_MS - 60_000,
+        match={"purchase": Matched(20, {"email": 18, "click_id": 0}, 131.5)},
     )
 
 

@@ -90,6 +90,10 @@ def test_the_numbers_are_those_of_the_snapshots(enrich: TallySnapshot, destinati
     assert [at("parked", destination=name) for name in ("meta-us", "ga4")] == [0, 1]
     assert at("breaker_state", destination="ga4", state="half_open") == 1
     assert at("breaker_state", destination="ga4", state="open") == 0
+    of = {"destination": "ga4", "event": "purchase"}
+    assert (at("match_events_total", **of), at("match_score_total", **of)) == (20, 131.5)
+    told = [at("match_identifiers_total", **of, identifier=each) for each in ("email", "click_id")]
+    assert told == [18, 0]
     assert at("letters_total", topic="capi.dlq.meta", reason="rejected") == 1
     assert at("letters_total", topic="capi.dlq.meta", reason="expired") == 0
 
