@@ -17,12 +17,16 @@ Found: TypeAlias = tuple[Returned, Conversion | RecordError]
 class Aside:
     """What one destination has put aside, and what waits for something of that. Used by the pump's thread."""
 
-    def __init__(self, intake: Intake, destination: str, topic: str, after_ms: int) -> None:
-        """`topic` is where it is put; `after_ms` is how long it lies there before it is looked at."""
-        self.topic = topic
+    def __init__(self, intake: Intake, destination: str, later: str, after_ms: int, replay: str) -> None:
+        """`later` is the topic where it is put; `after_ms` is how long it lies there before it is looked at.
+
+        `replay` is the topic of what somebody sends again.
+        """
+        self.topics = {later: after_ms, replay: 0}
+        self._later = later
         self._intake = intake
         self._destination = destination
-        self._room = Room(after_ms)
+        self._room = Room()
         self._sequel = Sequel(self._room)
         self._orders = intake.takes_refunds
         self._unread: set[TopicPartition] = set()
@@ -31,7 +35,7 @@ class Aside:
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """What lies in these is not known yet: until it is, refunds wait."""
-        self._unread.update(partitions)
+        self._unread.update(at for at in partitions if at.topic == self._later)
 
     def lost(self) -> None:
         """Forget what belongs to partitions that are another's now."""
@@ -44,16 +48,16 @@ class Aside:
             self.end(at)
 
     def found(self, record: Record) -> Found | None:
-        """What a record of the topic tells; None if it is another destination's. Raises SchemaUnavailable."""
+        """What a record of the topics tells; None if it is another destination's. Raises SchemaUnavailable."""
         back = returned(record, self._destination)
         return None if back is None else (back, self._intake.decode(back.record))
 
-    def wait(self, found: Found | None, progress: Progress, offset: int) -> None:
-        """Keep it until its time; what is another's is settled."""
+    def wait(self, found: Found | None, progress: Progress, at: Record) -> None:
+        """Keep what was found at a record of the topics until its time; what is another's is settled."""
         if found is None:
-            progress.settle(offset)
+            progress.settle(at.offset)
         else:
-            self._room.put(Waits(*found, progress, offset))
+            self._room.put(Waits(*found, progress, at.offset), self.topics[at.topic])
 
     def decode(self, record: Record) -> Conversion | RecordError:
         """What a record of conversions tells, or why it can't be read. Raises SchemaUnavailable."""
@@ -88,7 +92,7 @@ class Aside:
     def _refund(self, record: Record, told: Conversion, place: Place, now_ms: int) -> Ready | Done | None:
         """A refund waits for what may be put aside and isn't known yet, and for its purchase."""
         go_on = partial(self._go_on, record, told, place, now_ms)
-        at = TopicPartition(self.topic, record.partition)
+        at = TopicPartition(self._later, record.partition)
         if at in self._unread:
             self._early.append((at, go_on))
             return None
@@ -133,7 +137,7 @@ class Aside:
 
     @property
     def full(self) -> bool:
-        """Read no more of the topic for now."""
+        """Read no more of the topics for now."""
         return self._room.full
 
     def __len__(self) -> int:

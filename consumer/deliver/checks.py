@@ -1,5 +1,7 @@
 """What must be so before a destination is served. Each refusal says what to do."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from consumer.deliver.credentials import TokenFile
@@ -18,6 +20,7 @@ class Topics(Struct, frozen=True):
     receipts: str
     letters: str
     later: str
+    replay: str
     control: str
 
 
@@ -39,6 +42,7 @@ def topics_of(prefix: str, platform: str) -> Topics:
         receipts=f"{prefix}.receipts",
         letters=f"{prefix}.dlq.{platform}",
         later=f"{prefix}.later",
+        replay=f"{prefix}.replay",
         control=f"{prefix}.control",
     )
 
@@ -58,8 +62,9 @@ def check(settings: Settings, destination: Destination) -> Ground:
     wants = wants_of(destination, platform, account_of(destination, platform, token_file.token))
     topics = topics_of(settings.topics.prefix, destination.platform)
     wanted = (topics.conversions, topics.receipts, topics.letters, topics.control)
-    found = limits.ask(settings.kafka, (*wanted, topics.later)).topics
-    _check_equal(topics, found[topics.conversions].partitions, found[topics.later].partitions)
+    found = limits.ask(settings.kafka, (*wanted, topics.later, topics.replay)).topics
+    counts = {topic: found[topic].partitions for topic in (topics.conversions, topics.later, topics.replay)}
+    _check_equal(counts)
     return Ground(
         topics=topics,
         platform=platform,
@@ -70,11 +75,12 @@ def check(settings: Settings, destination: Destination) -> Ground:
     )
 
 
-def _check_equal(topics: Topics, conversions: int, later: int) -> None:
-    if conversions != later:
+def _check_equal(partitions: Mapping[str, int]) -> None:
+    if len(set(partitions.values())) > 1:
+        told = ", ".join(f"{topic} has {count}" for topic, count in partitions.items())
         message = (
-            f"{topics.conversions} has {conversions} partitions and {topics.later} has {later}: they must have equally "
-            f"many, or a refund overtakes its purchase; make {topics.later} anew with `capi topics apply`"
+            f"{told} partitions: they must have equally many, or a refund overtakes its purchase; make those that "
+            "differ from the first anew with `capi topics apply`"
         )
         raise ConfigurationError(message)
 

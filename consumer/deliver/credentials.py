@@ -38,7 +38,7 @@ class TokenFile:
         lines = text.splitlines()
         if not text or not all(map(str.isprintable, lines)) or (len(lines) > 1 and text[0] != "{"):
             message = (
-                f"{self._setting}: {self._path} must hold the token on one line, or a key as JSON, and nothing else"
+                f"{self._setting}: {self._path} must hold a token on one line, or a key as JSON, and no more"
             )
             raise ConfigurationError(message)
         return Secret(text)

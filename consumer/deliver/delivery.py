@@ -45,6 +45,7 @@ class Delivery(Struct, eq=False, gc=False):
     first_attempt_at_ms: int = 0
     http_status: int = 0
     code: str = ""
+    replay_id: str = ""
 
 
 class Group(Struct, eq=False):
@@ -90,6 +91,7 @@ class Ended(Struct, frozen=True, gc=False):
     why: str = ""
     request_id: str = ""
     request_index: int = 0
+    replay_id: str = ""
 
 
 Done: TypeAlias = Ended | Deferred

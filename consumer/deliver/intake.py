@@ -111,6 +111,7 @@ def _delivery(record: Record, told: Conversion, place: Place, event: bytes, dead
         alone=history.alone,
         attempts=history.attempts,
         first_attempt_at_ms=history.first_attempt_at_ms,
+        replay_id=history.replay_id,
     )
 
 
@@ -129,6 +130,7 @@ def _ended(
         *(record, told, place.progress, place.offset, outcome, reason, code),
         attempts=place.history.attempts,
         first_attempt_at_ms=place.history.first_attempt_at_ms,
+        replay_id=place.history.replay_id,
         letter=letter,
         why=why,
     )

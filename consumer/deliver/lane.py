@@ -295,7 +295,7 @@ class Lane:
         """Put aside: their time comes then, or what is wrong with one alone may be over."""
         until_ms = now.ms + int(min(after_s, DEFER_MAX_S) * 1000)
         for delivery in deliveries:
-            history = History(delivery.attempts, delivery.first_attempt_at_ms, alone)
+            history = History(delivery.attempts, delivery.first_attempt_at_ms, alone, delivery.replay_id)
             self._done.append(
                 Deferred(
                     *(delivery.record, delivery.conversion, delivery.progress, delivery.place),
@@ -355,6 +355,7 @@ class Lane:
             why=why,
             request_id=request_id,
             request_index=request_index,
+            replay_id=delivery.replay_id,
         )
         self._done.append(ended)
 

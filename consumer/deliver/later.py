@@ -1,8 +1,9 @@
-"""Deliveries whose time is still to come: put aside in a topic, so that they hold no watermark and survive a restart.
+"""Deliveries from beside conversions: those put aside until their time comes, and those that somebody sends again.
 
-What lies there is a conversion's own bytes, for one destination, with headers that say where it stands in
-conversions, when its time comes and how often it was tried. It is looked at a while after it was put there; one whose
-own time has not come then is put there again.
+What lies in either topic is a conversion's own bytes, for one destination, with headers that say where it stands in
+conversions, when its time comes and how often it was tried. What was put aside holds no watermark and survives a
+restart; it is looked at a while after it was put there, and if its own time has not come then it is put there again.
+What is replayed is looked at once.
 """
 
 import heapq
@@ -22,17 +23,19 @@ NOT_BEFORE = "capi.not_before_ms"
 ATTEMPTS = "capi.attempts"
 FIRST = "capi.first_attempt_at_ms"
 ALONE = "capi.alone"
-_OURS = frozenset({DESTINATION, ORIGIN, NOT_BEFORE, ATTEMPTS, FIRST, ALONE})
+REPLAY = "capi.replay_id"
+_OURS = frozenset({DESTINATION, ORIGIN, NOT_BEFORE, ATTEMPTS, FIRST, ALONE, REPLAY})
 HELD_MAX = 10_000
 """Deliveries that wait in memory; what lies behind them waits in the topic."""
 
 
 class History(Struct, frozen=True, gc=False):
-    """What was done about a delivery before it was put aside. `alone`: it failed while others passed."""
+    """What was done about a delivery before. `alone`: it failed while others passed; `replay_id`: of its replay."""
 
     attempts: int = 0
     first_attempt_at_ms: int = 0
     alone: bool = False
+    replay_id: str = ""
 
 
 NO_HISTORY = History()
@@ -68,8 +71,9 @@ def headers_of(deferred: Deferred, destination: str) -> Headers:
         ATTEMPTS: str(history.attempts),
         FIRST: str(history.first_attempt_at_ms),
         ALONE: str(int(history.alone)),
+        REPLAY: history.replay_id,
     }
-    return (*own, *((name, text.encode()) for name, text in told.items()))
+    return (*own, *((name, text.encode()) for name, text in told.items() if text))
 
 
 def returned(record: Record, destination: str) -> Returned | None:
@@ -89,9 +93,10 @@ def returned(record: Record, destination: str) -> Returned | None:
             record.value,
             tuple(each for each in record.headers if each[0] not in _OURS),
         )
-        history = History(int(told[ATTEMPTS]), int(told[FIRST]), told[ALONE] == "1")
-        return Returned(origin, int(told[NOT_BEFORE]), history) if topic else None
-    except (KeyError, ValueError):
+        attempts, first_ms = int(told.get(ATTEMPTS, "0")), int(told.get(FIRST, "0"))
+        history = History(attempts, first_ms, told.get(ALONE) == "1", told.get(REPLAY, ""))
+        return Returned(origin, int(told.get(NOT_BEFORE, "0")), history) if topic else None
+    except ValueError:
         return None
 
 
@@ -107,16 +112,14 @@ class Waits(Struct, frozen=True):
 class Room:
     """Those that were read from the topic and are not looked at yet, in the order of their time."""
 
-    def __init__(self, after_ms: int) -> None:
-        """They are looked at `after_ms` after they were put aside."""
-        self._after_ms = after_ms
+    def __init__(self) -> None:
         self._number = count()
         self._waiting: list[tuple[int, int, Waits]] = []
         self._purchases: Counter[str] = Counter()
 
-    def put(self, waits: Waits) -> None:
-        """Take one in."""
-        due_ms = waits.returned.record.timestamp_ms + self._after_ms
+    def put(self, waits: Waits, after_ms: int) -> None:
+        """Take one in, to be looked at so long after it was written."""
+        due_ms = waits.returned.record.timestamp_ms + after_ms
         heapq.heappush(self._waiting, (due_ms, next(self._number), waits))
         self._count(waits, 1)
 

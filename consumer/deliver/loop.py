@@ -110,7 +110,7 @@ class DestinationLoop:
             self._settings.kafka,
             topics.control,
             self._group,
-            [topics.conversions, topics.later],
+            [topics.conversions, topics.later, topics.replay],
             start,
             now_ms,
         )
@@ -124,7 +124,8 @@ class DestinationLoop:
             decided.decided_at_ms if decided is not None else 0,
             self.tally.match,
         )
-        aside = Aside(intake, self._destination.name, topics.later, self._destination.later_after_s * 1000)
+        after_ms = self._destination.later_after_s * 1000
+        aside = Aside(intake, self._destination.name, topics.later, after_ms, topics.replay)
         reader = Reader(self._settings.kafka, self._group, eof=True)
         writer = Writer(self._settings.kafka, client_id=self._group)
         try:

@@ -137,6 +137,7 @@ def _receipt(ended: Ended, to: Addressee, now_ms: int) -> Receipt:
         code=ended.code,
         http_status=ended.http_status,
         attempts=ended.attempts,
+        replay_id=ended.replay_id,
         request_id=ended.request_id,
         request_index=ended.request_index,
         value_minor=conversion.value_minor if conversion is not None else 0,

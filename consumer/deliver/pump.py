@@ -82,7 +82,7 @@ class Pump:
         """Join the group."""
         self._sender.begin(self._done.put)
         self._reader.subscribe(
-            [self._topic, self._aside.topic],
+            [self._topic, *self._aside.topics],
             on_assigned=self._assigned,
             on_revoked=self._revoked,
             on_lost=self._lost,
@@ -177,7 +177,7 @@ class Pump:
             raise OffsetsVanished(self._group, missing)
         for at in partitions:
             self._progress[at] = Progress(found[at].offset, found[at].metadata)
-        self._aside.assigned([at for at in partitions if at.topic == self._aside.topic])
+        self._aside.assigned(partitions)
         self._share()
         if partitions:
             self._log.info("partitions_assigned", partitions=sorted(at.partition for at in partitions))
@@ -229,7 +229,7 @@ class Pump:
     def _may_read(self, now_s: float) -> bool:
         closed = self._scattered & self._progress.keys()
         if self._aside.full:
-            closed = closed | {at for at in self._progress if at.topic == self._aside.topic}
+            closed = closed | {at for at in self._progress if at.topic in self._aside.topics}
         unsettled = self._unsettled - len(self._aside)
         return self._valve.may_read(self._progress.keys(), closed, unsettled, now_s, stuck=bool(self._unread))
 
@@ -242,7 +242,7 @@ class Pump:
             progress = self._progress.get(at)
             if progress is not None and not self._unread:
                 progress.end(offset)
-            if progress is not None and at.topic == self._aside.topic:
+            if progress is not None and at.topic in self._aside.topics:
                 self._reached.add(at)
         self._reach()
 
@@ -286,7 +286,7 @@ class Pump:
         progress = self._progress.get(_at(record))
         if progress is None:
             return None
-        if record.topic == self._aside.topic:
+        if record.topic in self._aside.topics:
             return self._returned(record, progress)
         told = self._aside.decode(record)
         seen = progress.read(record.offset, record.timestamp_ms)
@@ -298,7 +298,7 @@ class Pump:
         return self._aside.take(record, told, place, now_ms)
 
     def _returned(self, record: Record, progress: Progress) -> Done | None:
-        """A record of what was put aside: it waits for its time."""
+        """A record of what was put aside, or is sent again: it waits for its time."""
         found = self._aside.found(record)
         seen = progress.read(record.offset, record.timestamp_ms)
         if seen == "settled":
@@ -306,7 +306,7 @@ class Pump:
         if found is not None and seen == "intended" and self._intents is not None:
             back, told = found
             return self._aside.left_in_flight(back.record, told, Place(progress, record.offset, back.history))
-        self._aside.wait(found, progress, record.offset)
+        self._aside.wait(found, progress, record)
         return None
 
     def _take_done(self, wait_s: float = 0.0) -> list[Done]:

@@ -124,6 +124,7 @@ def specs(settings: Settings, partitions: int, *, shop: bool = False) -> list[To
         TopicSpec(f"{prefix}.ingest-replay", partitions, {**_kept(7), **large}),
         TopicSpec(f"{prefix}.conversions", partitions, _kept(30)),
         TopicSpec(f"{prefix}.later", partitions, {**_kept(30), **appended, **large}),
+        TopicSpec(f"{prefix}.replay", partitions, {**_kept(7), **large}),
         TopicSpec(f"{prefix}.receipts", partitions, _kept(30), grows=True),
         TopicSpec(f"{prefix}.control", 1, {"cleanup.policy": "compact"}),
         *(TopicSpec(f"{prefix}.dlq.{of}", 1, letters, grows=True) for of in ("ingest", *platforms)),

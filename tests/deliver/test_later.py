@@ -19,7 +19,7 @@ from consumer.platforms.contract import Account, Secret
 
 NOW_MS = 1_790_000_000_000
 AFTER_MS = 900_000
-LATER, AT = "capi.later", TopicPartition("capi.later", 3)
+LATER, REPLAY, AT = "capi.later", "capi.replay", TopicPartition("capi.later", 3)
 ACCOUNT = Account("https://p.example", "G-1", Secret("t"))
 GA4 = PLATFORMS["ga4"]
 EVERY = frozenset({"purchase", "refund", "begin_checkout", "add_payment_info"})
@@ -55,7 +55,7 @@ class Side:
         self.told: dict[int, Conversion] = {}
         self.progress, self.aside_progress = Progress(0), Progress(0)
         intake = Intake(self._decode, GA4, Wants(EVERY, ACCOUNT, **wants), 0, MatchTally())
-        self.aside = Aside(intake, "ga4", LATER, AFTER_MS)
+        self.aside = Aside(intake, "ga4", LATER, AFTER_MS, REPLAY)
         self.aside.assigned([AT])
         self.now_ms = NOW_MS
 
@@ -85,7 +85,7 @@ class Side:
             headers=headers_of(deferred, destination),
         )
         self.aside_progress.read(offset, self.now_ms)
-        self.aside.wait(self.aside.found(record), self.aside_progress, offset)
+        self.aside.wait(self.aside.found(record), self.aside_progress, record)
 
     def free(self) -> list[str]:
         """What need not wait any longer, by what is to be done about it."""
@@ -255,13 +255,13 @@ def test_partition_that_goes_holds_nobody() -> None:
 
 def test_room_has_its_limit() -> None:
     """A full room says so, and forgets whom it need not know any more."""
-    room, progress = Room(AFTER_MS), Progress(0)
+    room, progress = Room(), Progress(0)
     assert not room.full
     headers = headers_of(Deferred(Record("t", 0, 1, NOW_MS, None, b"v"), purchase(), progress, 1, 9), "ga4")
     back = returned(Record(LATER, 0, 0, NOW_MS, None, b"v", headers), "ga4")
     assert back is not None
     for offset in range(HELD_MAX):
-        room.put(Waits(back, purchase(offset), progress, offset))
+        room.put(Waits(back, purchase(offset), progress, offset), AFTER_MS)
     assert room.full
     assert room.holds("purchase:7")
     assert len(room.due(NOW_MS + AFTER_MS)) == HELD_MAX
