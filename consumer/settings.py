@@ -264,6 +264,10 @@ class Destination(Section):
         None, ge=0, description="How long a batch waits for more events; the platform's advice if absent."
     )
     concurrency_max_requests: Positive = Field(8, description="Requests under way at once, at most.")
+    incomplete: Literal["letter", "skip"] = Field(
+        "letter",
+        description="What lacks something that the platform demands, such as any identifier: a letter, or skipped.",
+    )
     later_after_s: Positive = Field(
         900, description="How long a delivery that is put aside lies in the topic `later` before it is tried."
     )

@@ -84,6 +84,8 @@ class Intake:
         if not_before_ms > now_ms + DEFER_FROM_MS:
             return put_aside(record, told, place, not_before_ms)
         event = self._platform.event(told, self._wants.account)
+        if isinstance(event, Unfit) and self._wants.skips_incomplete:
+            return _ended(record, told, place, Outcome.SKIPPED, event.code)
         if isinstance(event, Unfit):
             return _refused(record, told, place, "incomplete", event.code, event.why)
         self._match.built(told.event_name, event, self._platform.identifiers)

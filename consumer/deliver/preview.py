@@ -53,7 +53,8 @@ def preview(told: Conversion, platform: Platform, wants: Wants, now_ms: int) -> 
 def _sent(told: Conversion, platform: Platform, wants: Wants) -> Preview:
     event = platform.event(told, wants.account)
     if isinstance(event, Unfit):
-        return Preview(told.event_id, told.event_name, "rejected", event.code, event.why)
+        outcome = "skipped" if wants.skips_incomplete else "rejected"
+        return Preview(told.event_id, told.event_name, outcome, event.code, event.why)
     request = platform.request(wants.account, [event])
     secrets = "".join(
         f"{'&' if place or '?' in request.url else '?'}{name}={MASKED}"

@@ -48,6 +48,7 @@ class Wants(Struct, frozen=True):
     when: When | None = None
     value: Rule = "grand_total"
     refund_after_ms: int = 0
+    skips_incomplete: bool = False
 
 
 def route(conversion: Conversion, platform: Platform, wants: Wants, started_ms: int, now_ms: int) -> Way:

@@ -49,7 +49,8 @@ def wants_of(destination: Destination, platform: Platform, account: Account) -> 
         raise ConfigurationError(f"destinations.{destination.name}.when: {error}") from None
     after_s = destination.refund_after_s
     refund_after_ms = platform.limits.refund_after_ms if after_s is None else after_s * 1000
-    return Wants(events, account, when, destination.value, refund_after_ms)
+    skips_incomplete = destination.incomplete == "skip"
+    return Wants(events, account, when, destination.value, refund_after_ms, skips_incomplete)
 
 
 def resends(destination: Destination, platform: Platform) -> frozenset[str]:

@@ -175,6 +175,13 @@ def test_its_own_time_may_be_later_still() -> None:
     assert side.free() == ["expired expired"]
 
 
+def test_incomplete_is_a_letter_or_skipped() -> None:
+    """What lacks something that the platform demands ends before a request, as the destination's settings say."""
+    for skips, ending in ((False, "rejected incomplete"), (True, "skipped client_id")):
+        side = Side(skips_incomplete=skips)
+        assert said(side.read(purchase(click_ids={}))) == ending
+
+
 def test_far_ahead_is_put_aside() -> None:
     """A delivery whose time is more than a minute ahead doesn't hold the watermark; one that is nearer waits here."""
     side = Side(refund_after_ms=7_200_000)
