@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from consumer.deliver.tally import LATENCY_BOUNDS_S
+from consumer.deliver.tally import LATENCY_BOUNDS_S, Matched
 from consumer.demo.conservation import violations
 from consumer.demo.facts import Counts, Destined, Enriched, Facts
 from consumer.emulators.kept import Stats
 from consumer.model import Ending, Outcome
+from consumer.platforms.contract import Identifier
 
 
 class OddIds(Struct, frozen=True):
@@ -36,6 +37,14 @@ class Latency(Struct, frozen=True):
     p99: float
 
 
+class Match(Struct, frozen=True):
+    """Events as they were built: how many were looked at, their mean score, and the share that tells an identifier."""
+
+    events: int
+    score: float
+    identifiers: Mapping[Identifier, float]
+
+
 class Emulated(Struct, frozen=True):
     """What the platform holds: events by source; after dedupe purchases and refunds, in count and money."""
 
@@ -60,6 +69,7 @@ class DestinationReport(Struct, frozen=True):
     missing: int
     requests: int
     latency_ms: Latency
+    match: Mapping[str, Match]
     emulator: Emulated
 
 
@@ -136,6 +146,7 @@ def _destination(of: Destined) -> DestinationReport:
         missing=deliveries.missing,
         requests=sum(of.counted.requests.values()),
         latency_ms=latency(of.counted.latency_counts),
+        match={event: matched(counted) for event, counted in sorted(of.counted.match.items())},
         emulator=_emulated(of.stats),
     )
 
@@ -164,6 +175,12 @@ def _oracle(destinations: Mapping[str, Destined]) -> OracleReport:
         refunds={name: each.refunds.count for name, each in wanted.items()},
         refunds_money={name: _sorted(each.refunds.money) for name, each in wanted.items()},
     )
+
+
+def matched(of: Matched) -> Match:
+    """Shares and the mean, of one event."""
+    shares = {name: round(count / of.events, 4) for name, count in of.identifiers.items()}
+    return Match(of.events, round(of.score / of.events, 2), shares)
 
 
 def latency(counts: Sequence[int]) -> Latency:

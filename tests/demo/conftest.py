@@ -25,6 +25,8 @@ def _meta(truths: list[Truth]) -> Destined:
     tally = DestinationTally("meta", "meta")
     tally.outcomes.update({("delivered", ""): total, ("skipped", "consent"): SKIPPED})
     tally.outcomes.update({("rejected", "rejected"): REJECTED})
+    for event in (b'{"em":1,"ph":1}', b'{"em":1,"ph":1}', b'{"ph":1}'):
+        tally.match.built("purchase", event, {"email": b'"em":', "phone": b'"ph":'})
     tally.requests.update(accepted=9, rejected=2)
     tally.latency_counts = [0, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]
     assert len(tally.latency_counts) == len(LATENCY_BOUNDS_S) + 1

@@ -33,9 +33,12 @@ def test_the_json_has_the_fixed_names(facts: Facts) -> None:
             "missing",
             "requests",
         ),
-        *("latency_ms", "emulator"),
+        *("latency_ms", "match", "emulator"),
     ]
     assert list(told["destinations"]["meta"]["latency_ms"]) == ["p50", "p99"]
+    assert told["destinations"]["meta"]["match"] == {
+        "purchase": {"events": 3, "score": 4.0, "identifiers": {"email": 0.6667, "phone": 1.0}}
+    }
     assert list(told["destinations"]["meta"]["emulator"]) == [
         *("server", "pixel", "after_dedupe", "money", "refunds", "refunds_money"),
     ]

@@ -45,6 +45,11 @@ def test_event_ids_to_look_at_are_named_with_an_example(facts: Facts) -> None:
     assert any("own_id 2 (such as orders:3:14)" in each for each in printed(facts, 200))
 
 
+def test_coverage_of_purchases_is_a_row(facts: Facts) -> None:
+    """The score and the shares, as they are in the report for scripts."""
+    assert "meta 4.0 email 67%, phone 100%" in [" ".join(each.split()) for each in printed(facts, 80)]
+
+
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_no_currency_is_left_out_on_a_narrow_screen(facts: Facts, width: int) -> None:
     """The tables are split, no amount is cut, and no line is wider than the screen."""
