@@ -2,8 +2,9 @@
 
 One bad event refuses its whole request. What is wrong by what Google knows alone, such as an event too old, is taken,
 doesn't count, and is told when the request is asked about; see `google_later`. Rules as in `google_event`; reasons by
-the reference's ErrorReason. The same transaction again changes the money of the first, whichever came first. The pixel
-is the Google tag, in the names of a conversion's query. Only hex is read here, though Google takes base64 as well.
+the reference's ErrorReason. The same transaction again changes the money of the first, whichever came first. Of a
+request that is only validated errors are told, and nothing else. The pixel is the Google tag, in the names of a
+conversion's query. Only hex is read here, though Google takes base64 as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -140,7 +141,7 @@ def _ingest(asked: Asked, access: Access, now_ms: int) -> Taken | Refused:
     if found := [*_destinations(body, access), *_events(body, events, access, now_ms)]:
         return invalid(found)
     if body.validate_only:
-        return Taken((), b'{"requestId":"validated-only"}')
+        return Taken((), b"{}")
     told = [event for event in events if isinstance(event, dict)]
     return _take(asked.body, body, told, access, now_ms)
 

@@ -1,8 +1,9 @@
-"""Snapchat's Conversions API v3: POST /v3/{pixel}/events.
+"""Snapchat's Conversions API v3: POST /v3/{pixel}/events, and POST /v3/{pixel}/events/validate, which keeps nothing.
 
 One bad event refuses its whole batch, and the reply names it by its place: so a field of Snapchat's schema is read. The
-codes of its errors are not documented, and none is told. Rules as in `snapchat_event`; the pixel is told in the names
-of its call snaptr('track', …), beside those of what it finds out itself.
+codes of its errors are not documented, and none is told. The second path tells of each event. Rules as in
+`snapchat_event`; the pixel is told in the names of its call snaptr('track', …), beside those of what it finds out
+itself.
 """
 
 import hmac
@@ -31,7 +32,7 @@ from consumer.emulators.faults import Fault
 from consumer.emulators.shop.records import Known, PixelFire, Taker
 from consumer.emulators.snapchat_event import MEANS, Problem, check_event, read_event
 
-PATH = re.compile(r"/v3/([^/]+)/events")
+PATH = re.compile(r"/v3/([^/]+)/events(/validate)?")
 EVENTS_MAX = 2000
 BODY_MAX_BYTES = 2_000_000
 FIRED: dict[str, str] = {means: name for name, means in MEANS.items()}
@@ -82,7 +83,8 @@ def check(asked: Asked, access: Access, now_ms: int) -> Taken | Refused:
     body = _read(asked)
     if isinstance(body, Refused):
         return body
-    return _check_events(body, path[1], now_ms)
+    checked = [check_event(bytes(raw), path[1], now_ms) for raw in body.data]
+    return _validated(checked) if path[2] else _judged(checked)
 
 
 def event_ids(body: bytes) -> tuple[str, ...]:
@@ -149,15 +151,35 @@ def _read(asked: Asked) -> _Body | Refused:
     return body
 
 
-def _check_events(body: _Body, pixel_id: str, now_ms: int) -> Taken | Refused:
-    events: list[Event] = []
-    for place, raw in enumerate(body.data):
-        match check_event(bytes(raw), pixel_id, now_ms):
-            case Problem(at, why):
-                return _invalid(400, f"{at}: {why}", place)
-            case Event() as event:
-                events.append(event)
-    return Taken(tuple(events), msgspec.json.encode({"status": "VALID", "reason": "Accepted"}))
+def _judged(checked: Sequence[Event | Problem]) -> Taken | Refused:
+    """All or none; the first that is wrong is told."""
+    for place, one in enumerate(checked):
+        if isinstance(one, Problem):
+            return _invalid(400, f"{one.at}: {one.why}", place)
+    events = tuple(one for one in checked if isinstance(one, Event))
+    return Taken(events, msgspec.json.encode({"status": "VALID", "reason": "Accepted"}))
+
+
+def _validated(checked: Sequence[Event | Problem]) -> Refused:
+    """What the test tool finds of each, and of all."""
+    wrong = any(isinstance(one, Problem) for one in checked)
+    told = {
+        "status": "INVALID" if wrong else "VALID",
+        "test_event": True,
+        "reason": "Some events are invalid" if wrong else "All events are valid",
+        "event_logs": [_log(place, one) for place, one in enumerate(checked)],
+    }
+    return Refused(400 if wrong else 200, msgspec.json.encode(told), is_refusal=wrong)
+
+
+def _log(place: int, checked: Event | Problem) -> dict[str, object]:
+    why = [f"{checked.at}: {checked.why}"] if isinstance(checked, Problem) else []
+    return {
+        "event": place,
+        "status": "INVALID" if why else "VALID",
+        "errors": {"codes": [], "error_msgs": why},
+        "warnings": [],
+    }
 
 
 def _read_pixel(raw: bytes) -> Event:

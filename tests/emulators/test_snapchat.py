@@ -261,6 +261,18 @@ def test_one_bad_event_refuses_its_batch(snapchat: Client, path: str, value: obj
     assert (stats["server"], stats["requests"], stats["rejected_requests"]) == (0, 1, 1)
 
 
+def test_the_test_tool_tells_of_each_and_keeps_none(snapchat: Client) -> None:
+    """Who may write and what is right is as for events that count."""
+    path = f"{PATH}/validate"
+    status, told = snapchat.post({"data": [GOOD, buying("purchase:2", "2")]}, path=path)
+    assert (status, [log["status"] for log in told["event_logs"]]) == (200, ["VALID", "VALID"])
+    status, told = snapchat.post({"data": [GOOD, changed("event_time", NOW_MS)]}, path=path)
+    assert (status, [log["status"] for log in told["event_logs"]]) == (400, ["VALID", "INVALID"])
+    assert snapchat.post({"data": []}, path=path)[0] == 400
+    assert snapchat.post({"data": [GOOD]}, path=path, token="wrong")[0] == 401  # noqa: S106 (it opens nothing)
+    assert (snapchat.stats()["server"], snapchat.stats()["rejected_requests"]) == (0, 3)
+
+
 @pytest.mark.parametrize(("events", "status"), [(0, 400), (1, 200), (2000, 200), (2001, 400)])
 def test_a_batch_has_1_to_2000_events(snapchat: Client, events: int, status: int) -> None:
     """None is too few, 2001 too many; no event is named for it."""
