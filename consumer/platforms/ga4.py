@@ -32,6 +32,7 @@ from consumer.platforms.contract import (
     Field,
     Limits,
     Platform,
+    Probe,
     Reply,
     Request,
     Setup,
@@ -211,6 +212,11 @@ def request(account: Account, events: Sequence[bytes]) -> Request:
     )
 
 
+def trial(account: Account, events: Sequence[bytes]) -> Request:
+    """The same to the validation server, whatever the settings say."""
+    return request(msgspec.structs.replace(account, options={**account.options, "debug": "true"}), events)
+
+
 class _Message(msgspec.Struct, rename="camel"):
     validation_code: str = ""
 
@@ -252,6 +258,13 @@ def _received(reply: Reply, name: str) -> Verdict:
     )
 
 
+def judge_trial(reply: Reply) -> Verdict:
+    """The validation server always answers in words."""
+    if reply.status < HTTPStatus.MULTIPLE_CHOICES and not reply.body.strip():
+        return SetupFault(f"http_{reply.status}", "no validation server answers: is the address Google's?")
+    return judge(reply)
+
+
 PLATFORM = Platform(
     name="ga4",
     version="mp",
@@ -288,4 +301,10 @@ PLATFORM = Platform(
     },
     purpose="analytics",
     reports=False,
+    probe=Probe(
+        trial,
+        judge_trial,
+        says="the validation server finds no fault with an event; it looks at neither the secret nor the measurement"
+        " id",
+    ),
 )

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+import msgspec
 import orjson
 
 from consumer.forms import form
@@ -33,12 +34,13 @@ from consumer.platforms.contract import (
     Field,
     Limits,
     Platform,
+    Probe,
     Request,
     Setup,
     Unfit,
     plain_ip,
 )
-from consumer.platforms.google_replies import KNOWN_CODES, diagnose, judge
+from consumer.platforms.google_replies import KNOWN_CODES, diagnose, judge, judge_trial
 
 EVENTS = {
     str(name): str(name)
@@ -193,6 +195,12 @@ def request(account: Account, events: Sequence[bytes]) -> Request:
     )
 
 
+def trial(account: Account, events: Sequence[bytes]) -> Request:
+    """The same, only to be validated."""
+    made = request(account, events)
+    return msgspec.structs.replace(made, body=b'{"validateOnly":true,' + made.body[1:])
+
+
 def _is_meant(name: str, events: Sequence[bytes]) -> bool:
     """An event begins with its reference, as `event` writes it."""
     beginning = orjson.dumps({"destinationReferences": [name]})[:-1]
@@ -262,5 +270,11 @@ PLATFORM = Platform(
         give_up_after_s=6 * 3600.0,
         request=ask,
         judge=diagnose,
+    ),
+    probe=Probe(
+        trial,
+        judge_trial,
+        says="Google found an event right, and didn't keep it: the key may write to the account and to the action of"
+        " this event",
     ),
 )

@@ -125,6 +125,16 @@ def judge(reply: Reply) -> Verdict:
     return _unread(reply)
 
 
+def judge_trial(reply: Reply) -> Verdict:
+    """Of a request that is only validated, errors are told and no results: not even an id."""
+    try:
+        body = msgspec.json.decode(reply.body, type=_Body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _unread(reply)
+    found_right = body.error is None and reply.status < HTTPStatus.MULTIPLE_CHOICES
+    return Accepted() if found_right else judge(reply)
+
+
 def _unread(reply: Reply) -> Verdict:
     """A body that isn't Google's: a proxy's page, or nothing. Few statuses speak for themselves."""
     name = f"http_{reply.status}"

@@ -23,6 +23,7 @@ from consumer.platforms.contract import (
     Field,
     Limits,
     Platform,
+    Probe,
     Reply,
     Request,
     Setup,
@@ -320,4 +321,10 @@ PLATFORM = Platform(
         "ip": b'"client_ip_address":',
         "user_agent": b'"client_user_agent":',
     },
+    probe=Probe(
+        request,
+        judge,
+        says="Meta took a test event, which counts: the token may write to the dataset",
+        counts=True,
+    ),
 )

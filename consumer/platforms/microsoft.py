@@ -33,6 +33,7 @@ from consumer.platforms.contract import (
     Field,
     Limits,
     Platform,
+    Probe,
     Reply,
     Request,
     Setup,
@@ -142,6 +143,12 @@ def request(account: Account, events: Sequence[bytes]) -> Request:
     )
 
 
+def trial(account: Account, events: Sequence[bytes]) -> Request:
+    """The same without any event: who may write is told that there is none, a stranger is refused before."""
+    del events
+    return request(account, ())
+
+
 class _Detail(msgspec.Struct, rename="camel"):
     """What is wrong with one field. What was in it, which Microsoft tells too, is not read."""
 
@@ -171,6 +178,12 @@ def judge(reply: Reply) -> Verdict:
     if body.events_received is None or reply.status >= HTTPStatus.MULTIPLE_CHOICES:
         return unread(reply, "Microsoft")
     return _judge_success(body.error or _Error(), body.events_received)
+
+
+def judge_trial(reply: Reply) -> Verdict:
+    """Refused for want of events alone."""
+    verdict = judge(reply)
+    return Accepted() if isinstance(verdict, BatchRejected) else verdict
 
 
 def _judge_error(error: _Error, reply: Reply) -> Verdict:
@@ -242,4 +255,5 @@ PLATFORM = Platform(
         "ip": b'"clientIpAddress":',
         "user_agent": b'"clientUserAgent":',
     },
+    probe=Probe(trial, judge_trial, says="Microsoft knows the token and the tag; it was sent no event"),
 )

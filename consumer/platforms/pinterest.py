@@ -32,6 +32,7 @@ from consumer.platforms.contract import (
     Limits,
     PerEvent,
     Platform,
+    Probe,
     Rejected,
     Reply,
     Request,
@@ -163,6 +164,11 @@ def request(account: Account, events: Sequence[bytes]) -> Request:
     )
 
 
+def trial(account: Account, events: Sequence[bytes]) -> Request:
+    """The same, only to be checked, whatever the settings say."""
+    return request(msgspec.structs.replace(account, options={**account.options, "test": "true"}), events)
+
+
 class _Event(msgspec.Struct):
     status: str
 
@@ -285,4 +291,9 @@ PLATFORM = Platform(
         "ip": b'"client_ip_address":',
         "user_agent": b'"client_user_agent":',
     },
+    probe=Probe(
+        trial,
+        judge,
+        says="Pinterest found an event right, and didn't keep it: the token may write to the ad account",
+    ),
 )

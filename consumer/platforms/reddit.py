@@ -29,6 +29,7 @@ from consumer.platforms.contract import (
     Field,
     Limits,
     Platform,
+    Probe,
     Reply,
     Request,
     Setup,
@@ -262,4 +263,10 @@ PLATFORM = Platform(
         "ip": b'"ip_address":',
         "user_agent": b'"user_agent":',
     },
+    probe=Probe(
+        request,
+        judge,
+        says="Reddit took a test event, which may count: the token may write to the pixel",
+        counts=True,  # nobody says that one with a test_id doesn't
+    ),
 )

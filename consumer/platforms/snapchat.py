@@ -35,6 +35,7 @@ from consumer.platforms.contract import (
     Field,
     Limits,
     Platform,
+    Probe,
     Reply,
     Request,
     Setup,
@@ -160,6 +161,12 @@ def request(account: Account, events: Sequence[bytes]) -> Request:
     )
 
 
+def trial(account: Account, events: Sequence[bytes]) -> Request:
+    """The same for Snapchat's test tool, which shows events in the test view and does no more with them."""
+    made = request(account, events)
+    return msgspec.structs.replace(made, url=f"{made.url}/validate")
+
+
 class _Body(msgspec.Struct):
     """What stands in it is not relied on, but for the status."""
 
@@ -242,4 +249,9 @@ PLATFORM = Platform(
         "ip": b'"client_ip_address":',
         "user_agent": b'"client_user_agent":',
     },
+    probe=Probe(
+        trial,
+        judge,
+        says="Snapchat found an event right, and didn't keep it: the token may write to the pixel",
+    ),
 )

@@ -34,6 +34,7 @@ from consumer.platforms.contract import (
     Field,
     Limits,
     Platform,
+    Probe,
     Reply,
     Request,
     Setup,
@@ -256,4 +257,10 @@ PLATFORM = Platform(
         "ip": b'"ip":',
         "user_agent": b'"user_agent":',
     },
+    probe=Probe(
+        request,
+        judge,
+        says="TikTok took a test event, which may count: the token may write to the pixel",
+        counts=True,  # nobody says that one with a test_event_code doesn't
+    ),
 )

@@ -32,7 +32,9 @@ from consumer.platforms.contract import (
     PerEvent,
     Platform,
     Reply,
+    Request,
     Secret,
+    SetupFault,
     Throttled,
     Transient,
     Unconfirmed,
@@ -111,8 +113,12 @@ def account_at(platform: Platform) -> Account:
 
 def asked(platform: Platform, events: list[bytes]) -> tuple[Asked, Access]:
     """A request of ours as the platform's emulator gets it, and who may write there."""
-    stand_in, request = STAND_INS[platform.name], platform.request(account_at(platform), events)
-    url = urlsplit(request.url)
+    return arrived(platform, platform.request(account_at(platform), events))
+
+
+def arrived(platform: Platform, request: Request) -> tuple[Asked, Access]:
+    """The same of any request."""
+    stand_in, url = STAND_INS[platform.name], urlsplit(request.url)
     headers = {name.lower(): _revealed(value) for name, value in request.headers.items()}
     query = dict(parse_qsl(url.query)) | {
         name: value.reveal() for name, value in request.secret_query.items()
@@ -278,6 +284,44 @@ def test_emulator_takes_what_we_build(
         click_ids={**whole.click_ids, "fbc": fbc, "fbclid": fbclid, "fbp": fbc},
     )
     assert isinstance(answered(platform, told), Taken | Unfit), answered(platform, told)
+
+
+def test_a_probe_leaves_nothing(platform: Platform, conversion: Make) -> None:
+    """What tries the credentials is accepted and not kept; what counts bears the code for tests. A stranger is told so.
+
+    Of a platform that never reports, nobody is told.
+    """
+    probe = platform.probe
+    if probe is None:
+        return
+    told, account = conversion({}), msgspec.structs.replace(account_at(platform), test_event_code="TEST42")
+    event = platform.event(told, account)
+    assert isinstance(event, bytes)
+    request = probe.request(account, [event])
+    assert TOKEN not in f"{request}"
+    assert not probe.counts or b"TEST42" in request.body
+    tried, access = arrived(platform, request)
+
+    def answer(access: Access) -> tuple[bool, Verdict]:
+        given = STAND_INS[platform.name].check(tried, access, told.event_time)
+        kept = isinstance(given, Taken) and bool(given.events)
+        return kept, probe.judge(Reply(given.status, {}, given.body, told.event_time))
+
+    kept, verdict = answer(access)
+    assert kept is probe.counts
+    assert isinstance(verdict, Accepted) or verdict == PerEvent((Accepted(),)), verdict
+    kept, verdict = answer(msgspec.structs.replace(access, token="another"))  # noqa: S106 (it opens nothing)
+    assert not kept
+    assert isinstance(verdict, SetupFault if platform.reports else Accepted), verdict
+
+
+@given(status=st.integers(200, 599), body=st.binary(max_size=64))
+def test_every_reply_to_a_probe_is_judged(platform: Platform, status: int, body: bytes) -> None:
+    """Bytes that mean nothing prove nothing."""
+    if platform.probe is not None:
+        verdict = platform.probe.judge(Reply(status, {}, body, 1_790_000_000_000))
+        assert isinstance(verdict, get_args(Verdict))
+        assert not isinstance(verdict, Accepted | PerEvent)
 
 
 def without(told: Conversion, name: str) -> Conversion:
