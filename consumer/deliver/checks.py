@@ -1,8 +1,8 @@
 """What must be so before a destination is served. Each refusal says what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from consumer.deliver.credentials import TokenFile
 from consumer.deliver.route import Wants
@@ -61,10 +61,7 @@ def check(settings: Settings, destination: Destination) -> Ground:
     token_file = TokenFile(destination.name, destination.token_file)
     wants = wants_of(destination, platform, account_of(destination, platform, token_file.token))
     topics = topics_of(settings.topics.prefix, destination.platform)
-    wanted = (topics.conversions, topics.receipts, topics.letters, topics.control)
-    found = limits.ask(settings.kafka, (*wanted, topics.later, topics.replay)).topics
-    counts = {topic: found[topic].partitions for topic in (topics.conversions, topics.later, topics.replay)}
-    _check_equal(counts)
+    found = check_topics(settings, [topics])
     return Ground(
         topics=topics,
         platform=platform,
@@ -73,6 +70,15 @@ def check(settings: Settings, destination: Destination) -> Ground:
         partitions=found[topics.conversions].partitions,
         letter_max_bytes=found[topics.letters].max_message_bytes,
     )
+
+
+def check_topics(settings: Settings, topics: Sequence[Topics]) -> Mapping[str, limits.TopicLimits]:
+    """Look at all topics of some destinations, asking once. Raises ConfigurationError, Unreachable, Refused."""
+    wanted = {name for each in topics for name in structs.astuple(each)}
+    found = limits.ask(settings.kafka, sorted(wanted)).topics
+    for each in topics:
+        _check_equal({name: found[name].partitions for name in (each.conversions, each.later, each.replay)})
+    return found
 
 
 def _check_equal(partitions: Mapping[str, int]) -> None:
