@@ -106,12 +106,13 @@ class Location(Struct, frozen=True, gc=False):
 
 
 class Refund(Struct, frozen=True, gc=False):
-    """Money given back."""
+    """Money given back. `order_minor` is what of the order was given back in all; 0 if nobody has added it up."""
 
     refund_id: str
     at_ms: int
     amount_minor: int
     items: tuple[Item, ...] = ()
+    order_minor: int = 0
 
 
 class OrderHead(Struct, frozen=True, gc=False):
@@ -224,6 +225,7 @@ class Conversion(Struct, frozen=True, gc=False):
     corrects_event_id: str = ""
     corrects_event_time: int = 0
     corrects_value_minor: int = 0
+    corrects_refunded_minor: int = 0
     corrects_tax_minor: int = 0
     corrects_shipping_minor: int = 0
     origin_topic: str = ""

@@ -113,6 +113,7 @@ def refund(paid: Conversion, of: Refund, event_id: str) -> Conversion:
         corrects_event_id=paid.event_id,
         corrects_event_time=paid.event_time,
         corrects_value_minor=paid.value_minor,
+        corrects_refunded_minor=of.order_minor,
         corrects_tax_minor=paid.tax_minor,
         corrects_shipping_minor=paid.shipping_minor,
     )

@@ -4,7 +4,7 @@ A refund is named by its own id or, if the shop has none, by all that was refund
 back what isn't refunded yet, under the name `cancel`; a refund told after that was in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -53,10 +53,12 @@ def refunds(order: Order, origin: Origin, memory: Memory, now_ms: int, rules: Ru
     due: list[Refund] = []
     others: list[Planned] = []
     cancelled = memory.claim(_claim_id(order.head, Refund(CANCEL, 0, 0))) is not None
-    for named in _named(order, cancelled=is_whole):
+    all_named = list(_named(order, cancelled=is_whole))
+    order_minor = _given_back_minor(all_named, order.head)
+    for named in all_named:
         planned = _judged(named, order, origin, memory, now_ms, rules, cancelled=cancelled)
         if planned is None:
-            due.append(named.refund)
+            due.append(replace(named.refund, order_minor=order_minor))
         else:
             others.append(planned)
     return Refunds(tuple(due), tuple(others))
@@ -75,6 +77,15 @@ def _named(order: Order, *, cancelled: bool) -> Iterator[Named]:
         rest_minor = head.grand_total_minor - total_minor
         items = () if order.refunds else order.items
         yield Named(Refund(CANCEL, head.updated_at_ms, max(0, rest_minor), items), head.grand_total_minor)
+
+
+def _given_back_minor(all_named: Iterable[Named], head: OrderHead) -> int:
+    """All that the order tells of, but for refunds that are too large.
+
+    The same for each of its refunds, so that it is no matter which of them a platform hears of last.
+    """
+    totals = (named.total_minor for named in all_named)
+    return max((total for total in totals if total <= head.grand_total_minor), default=0)
 
 
 def _judged(

@@ -20,9 +20,9 @@ def purchase(value_minor: int, tax_minor: int = 0, shipping_minor: int = 0) -> C
     )
 
 
-def given_back(paid: Conversion, amount_minor: int) -> Conversion:
-    """A refund of it, as enrich makes it."""
-    return refund(paid, Refund("r", 3, amount_minor), "refund:1:r")
+def given_back(paid: Conversion, amount_minor: int, so_far_minor: int = 0) -> Conversion:
+    """A refund of it, as enrich makes it, with what was given back before."""
+    return refund(paid, Refund("r", 3, amount_minor, (), so_far_minor + amount_minor), "refund:1:r")
 
 
 def test_grand_total_is_what_enrich_told() -> None:
@@ -75,3 +75,18 @@ def test_refunds_of_everything_take_back_the_purchase(
     shares = [valued(given_back(paid, amount), NET).value_minor for amount in amounts]
     assert all(0 <= share <= net_minor for share in shares)
     assert abs(sum(shares) - net_minor) <= len(shares)
+
+
+@given(st.lists(AMOUNT, min_size=1, max_size=8), AMOUNT, AMOUNT)
+def test_what_is_left_is_what_the_purchase_was_told_as_less_all_refunds(
+    amounts: list[int], tax_minor: int, shipping_minor: int
+) -> None:
+    """It only ever falls, from no more than that down to nothing at the last refund."""
+    paid = purchase(sum(amounts), tax_minor, shipping_minor)
+    left_minor = valued(paid, NET).value_minor
+    for place, amount in enumerate(amounts):
+        told = valued(given_back(paid, amount, sum(amounts[:place])), NET)
+        assert told.corrects_value_minor == valued(paid, NET).value_minor
+        assert 0 <= told.corrects_value_minor - told.corrects_refunded_minor <= left_minor
+        left_minor = told.corrects_value_minor - told.corrects_refunded_minor
+    assert left_minor == 0

@@ -62,6 +62,34 @@ def test_refund_waits_for_its_purchase(shop: Shop, told: Told) -> None:
     assert all(not event.order_only for event in events)
 
 
+def test_a_refund_tells_all_that_was_given_back(shop: Shop, told: Told) -> None:
+    """As far as its order tells: two at once tell the same, a later one tells more, and a cancellation all."""
+    both = told(shop.plan(shop.order(checkout_id="", at_s=300, refunds=(FIRST, SECOND))))
+    assert [event.corrects_refunded_minor for event in both] == [0, 1200, 1200]
+    third = Refund("r3", T0_MS + 350_000, 99)
+    (later,) = told(
+        shop.plan(shop.order(checkout_id="", at_s=350, refunds=(FIRST, SECOND, third), rest=b"2"))
+    )
+    assert (later.value_minor, later.corrects_refunded_minor) == (99, 1299)
+    cancelled = shop.order(checkout_id="", status="CANCELLED", at_s=400, refunds=(FIRST, SECOND, third))
+    (rest,) = told(shop.plan(cancelled))
+    assert (rest.value_minor, rest.corrects_refunded_minor) == (700, 1999)
+
+
+def test_a_refund_that_is_too_large_adds_nothing(paid: Shop, told: Told) -> None:
+    """It is told to nobody, so the others don't count it either."""
+    listed = (FIRST, Refund("r9", T0_MS + 250_000, 2000))
+    (event,) = told(paid.plan(paid.order(checkout_id="", at_s=300, refunds=listed, rest=b"1")))
+    assert (event.refund_id, event.corrects_refunded_minor) == ("r1", 500)
+
+
+def test_a_refund_that_waits_still_tells_it(shop: Shop, told: Told) -> None:
+    """What was added up when the order came is kept with it."""
+    shop.plan(shop.order(at_s=100, refunds=(FIRST,)))
+    _, event = told(shop.plan(shop.step("COMPLETED", at_s=99)))
+    assert event.corrects_refunded_minor == 500
+
+
 def test_without_refund_ids_the_sum_names_them(paid: Shop, told: Told) -> None:
     """Cumulative refunded minor units: the same sum is the same refund."""
     nameless = (Refund("", T0_MS + 200_000, 500), Refund("", T0_MS + 300_000, 700))
