@@ -60,8 +60,8 @@ def _parts(facts: Facts, width: int) -> Iterator[RenderableType]:
     yield heading("Every conversion, and its one outcome at each destination: by the receipts in Kafka")
     yield from _destinations(facts.destinations, width)
     yield from _skipped(facts.destinations)
-    yield heading("How well purchases can be matched: a predicted score of 0 to 10, and what they tell")
-    yield coverage(facts.destinations)
+    yield heading("How well purchases can be matched: a score of 0 to 10, and shares by identifier")
+    yield from coverage(facts.destinations, width)
     if len(facts.destinations) > 1:
         yield heading("What each platform must hold by the shop's own truth, and what it holds")
         yield agreement(facts.destinations)

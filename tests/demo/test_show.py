@@ -45,9 +45,10 @@ def test_event_ids_to_look_at_are_named_with_an_example(facts: Facts) -> None:
     assert any("own_id 2 (such as orders:3:14)" in each for each in printed(facts, 200))
 
 
-def test_coverage_of_purchases_is_a_row(facts: Facts) -> None:
+def test_coverage_of_purchases_is_a_table(facts: Facts) -> None:
     """The score and the shares, as they are in the report for scripts."""
-    assert "meta 4.0 email 67%, phone 100%" in [" ".join(each.split()) for each in printed(facts, 80)]
+    lines = printed(facts, 80)
+    assert (line(lines, "score"), line(lines, "email"), line(lines, "phone")) == (["4.0"], ["67%"], ["100%"])
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
