@@ -8,6 +8,7 @@ import yaml
 from typer.main import get_command
 
 from consumer.cli import app
+from consumer.deliver.match import WEIGHTS
 from consumer.ingest.decode import references
 from consumer.ingest.rules import parse_mapping
 from consumer.model import Ending, Outcome
@@ -44,6 +45,14 @@ def test_its_metrics_exist() -> None:
     assert len(named) > 3
     for name, labels in named:
         assert known[name] == tuple(labels.split(",")), name
+
+
+def test_its_weights_are_those_of_the_score() -> None:
+    """Whoever adds up what an event tells gets its score."""
+    table = README.partition("## Match quality")[2].partition("## ")[0]
+    rows = re.findall(r"^\| (`.+) \| ([\d.]+)(?: each)? \|$", table, re.MULTILINE)
+    told = {name: float(weight) for names, weight in rows for name in re.findall(r"`(\w+)`", names)}
+    assert told == {name: weight / 10 for name, weight in WEIGHTS.items()}
 
 
 @pytest.mark.parametrize("word", [*Ending, *Outcome])
