@@ -71,9 +71,13 @@ class Access:
         if held is not None and now_s < held.until_s - LAST_S:
             if now_s >= held.until_s - AHEAD_S:
                 self._ask(self._grant)
-            return structs.replace(self._account, token=held.token)
+            return self._with(held.token)
         had = await asyncio.shield(self._ask(self._grant))
-        return structs.replace(self._account, token=had) if isinstance(had, Secret) else had
+        return self._with(had) if isinstance(had, Secret) else had
+
+    def _with(self, token: Secret) -> Account:
+        """The account as requests need it, what the token file holds put beside the token."""
+        return structs.replace(self._account, token=token, credentials=self._account.token)
 
     def refused(self, account: Account) -> bool:
         """The platform did not take this account's token; whether it is worth asking for another."""

@@ -50,8 +50,9 @@ class Secret:
 class Account(Struct, frozen=True):
     """Whose events they are. `base_url` is without a slash at its end.
 
-    `token` is what requests carry: the token file's, or the access token that was had for it. `actions` is by our
-    event names, `options` by the names that the platform's `Setup` knows.
+    `token` is what requests carry: the token file's, or the access token that was had for it. `credentials` is the
+    token file's text beside such a token, for a platform that wants more of it. `actions` is by our event names,
+    `options` by the names that the platform's `Setup` knows.
     """
 
     base_url: str
@@ -60,6 +61,7 @@ class Account(Struct, frozen=True):
     actions: Mapping[str, str] = {}
     options: Mapping[str, str] = {}
     test_event_code: str = ""
+    credentials: Secret = Secret("")
 
 
 class Request(Struct, frozen=True):

@@ -107,6 +107,22 @@ def test_token_file_as_it_is() -> None:
     asyncio.run(test())
 
 
+def test_what_the_file_holds_stands_beside_the_token() -> None:
+    """Some platforms want more of it than a token; it changes with the file."""
+
+    async def test(access: Access, _: TokenHost, __: Hands) -> None:
+        first = await access.account()
+        assert isinstance(first, Account)
+        assert (first.token, first.credentials) == (Secret("t1"), Secret("file"))
+        assert await access.account() == first
+        access.renew(OTHER_FILE)
+        second = await access.account()
+        assert isinstance(second, Account)
+        assert (second.token, second.credentials) == (Secret("t2"), Secret("other file"))
+
+    run(test)
+
+
 def test_asked_once_however_many_wait() -> None:
     """A hundred requests at once wait for one token request."""
 

@@ -39,7 +39,8 @@ def test_conversion_becomes_this_event(
 def test_events_become_this_request(platform: Platform, request_case: Case) -> None:
     """Events become exactly the request of its case; a secret in it prints as stars."""
     told = request_case["account"]
-    account = Account(**{**told, "token": Secret(told["token"])})
+    secrets = {name: Secret(told[name]) for name in ("token", "credentials") if name in told}
+    account = Account(**{**told, **secrets})
     request = platform.request(account, [event.encode() for event in request_case["events"]])
     assert request.url == request_case["url"]
     assert {name: str(value) for name, value in request.headers.items()} == request_case["headers"]

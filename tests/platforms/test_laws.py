@@ -108,7 +108,14 @@ odd_ids = st.sampled_from(
 def account_at(platform: Platform) -> Account:
     """The demo's account at a platform."""
     stand_in = STAND_INS[platform.name]
-    return Account(platform.base_url, stand_in.account, Secret(TOKEN), stand_in.actions, stand_in.options)
+    return Account(
+        platform.base_url,
+        stand_in.account,
+        Secret(TOKEN),
+        stand_in.actions,
+        stand_in.options,
+        credentials=Secret(stand_in.credentials(TOKEN, platform.base_url)),
+    )
 
 
 def asked(platform: Platform, events: list[bytes]) -> tuple[Asked, Access]:
