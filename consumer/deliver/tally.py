@@ -43,7 +43,9 @@ class MatchTally:
         self._seen: dict[str, _Seen] = {}
 
     def built(self, name: str, event: bytes, identifiers: Mapping[Identifier, bytes]) -> None:
-        """Count an event of this name, if it is one of those that are looked at."""
+        """Count an event of this name, if it is one of those that are looked at. Without identifiers none is."""
+        if not identifiers:
+            return
         seen = self._seen.get(name)
         if seen is None:
             seen = self._seen[name] = _Seen(dict.fromkeys(identifiers, 0))

@@ -51,6 +51,13 @@ def test_what_is_built_is_counted() -> None:
     assert repr(tally) == "<MatchTally: 4 of 4 looked at>"
 
 
+def test_a_platform_that_matches_by_the_order_has_no_score() -> None:
+    """Where no identifier is taken there is nothing to count, rather than a score of 0."""
+    tally = MatchTally()
+    tally.built("refund", b'{"order_id":"1"}', {})
+    assert tally.snapshot() == {}
+
+
 def test_of_many_events_some_are_looked_at() -> None:
     """The first ones all, then always the same ones; of each event by itself."""
     tally, more = MatchTally(), 80
