@@ -27,6 +27,7 @@ from consumer.deliver.retry import ALONE_AFTER_FAILURES, TOGETHER_MAX_S, Chance,
 from consumer.model import Outcome
 from consumer.platforms.contract import (
     Accepted,
+    AllBut,
     BatchRejected,
     EventVerdict,
     Later,
@@ -178,6 +179,8 @@ class Lane:
                 self._deliver(group.deliveries, request_id)
             case PerEvent(verdicts):
                 self._each(group, verdicts, now)
+            case AllBut():
+                self._each(group, verdict.each(len(group.deliveries)), now)
             case BatchRejected(code, why, culprits):
                 self._rejected(group, Rejected(code, why), culprits)
             case TooLarge(code) if len(group.deliveries) == 1:

@@ -164,8 +164,29 @@ class PerEvent(Struct, frozen=True):
     verdicts: tuple[EventVerdict, ...]
 
 
+class AllBut(Struct, frozen=True):
+    """All events of the request were taken but these, by their places in it."""
+
+    verdicts: Mapping[int, EventVerdict]
+
+    def each(self, count: int) -> tuple[EventVerdict, ...]:
+        """A verdict for each of so many events, in their order; none at all if a place lies beyond them."""
+        if not all(0 <= place < count for place in self.verdicts):
+            return ()
+        return tuple(self.verdicts.get(place, Accepted()) for place in range(count))
+
+
 Verdict: TypeAlias = (
-    Accepted | PerEvent | BatchRejected | Throttled | Transient | Later | TooLarge | SetupFault | Unconfirmed
+    Accepted
+    | PerEvent
+    | AllBut
+    | BatchRejected
+    | Throttled
+    | Transient
+    | Later
+    | TooLarge
+    | SetupFault
+    | Unconfirmed
 )
 
 

@@ -17,6 +17,7 @@ from consumer.deliver.pace import OPEN_MAX_S
 from consumer.deliver.settle import Progress
 from consumer.platforms.contract import (
     Accepted,
+    AllBut,
     BatchRejected,
     EventVerdict,
     Later,
@@ -51,6 +52,9 @@ def in_turn(*verdicts: Verdict) -> Answer:
         ([PerEvent((Accepted(),))], "delivered", "", 1),
         ([PerEvent((Rejected("100", "no"),))], "rejected", "rejected", 1),
         ([PerEvent(())], "delivered", "", 2),
+        ([AllBut({})], "delivered", "", 1),
+        ([AllBut({0: Rejected("100", "no")})], "rejected", "rejected", 1),
+        ([AllBut({1: Rejected("100", "no")})], "delivered", "", 2),
         ([BatchRejected("100", "no")], "rejected", "rejected", 1),
         ([BatchRejected("100", "no", (0,))], "rejected", "rejected", 1),
         ([TooLarge("413")], "rejected", "rejected", 1),
@@ -104,6 +108,15 @@ def test_events_of_one_reply_each_have_their_own_verdict(make_road: MakeRoad) ->
     assert all(30 <= at_s - road.sent[0][0] < 31 for at_s in road.aside.values())
     assert {(each.history.attempts, each.history.alone) for each in road.deferred} == {(1, False)}
     assert len(road.sent) == 1
+
+
+def test_events_that_a_reply_does_not_name_were_taken(make_road: MakeRoad) -> None:
+    """Where a platform tells of those alone that it did not take."""
+    road = make_road()
+    a, b, c = road.add_many(3)
+    road.drive(in_turn(AllBut({1: Rejected("1", "no"), 2: Later("2", 30.0)})))
+    assert road.outcomes == {a: "delivered", b: "rejected"}
+    assert road.aside.keys() == {c}
 
 
 def test_batch_that_comes_later_is_put_aside(make_road: MakeRoad) -> None:

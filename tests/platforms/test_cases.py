@@ -8,6 +8,7 @@ import orjson
 from consumer.model import Conversion
 from consumer.platforms.contract import (
     Account,
+    AllBut,
     BatchRejected,
     EventVerdict,
     PerEvent,
@@ -65,6 +66,8 @@ def _told(verdict: Verdict | EventVerdict) -> Case:
     said = {name: getattr(verdict, name) for name in verdict.__struct_fields__ if name != "why"}
     if isinstance(verdict, PerEvent):
         said = {"verdicts": [_told(each) for each in verdict.verdicts]}
+    if isinstance(verdict, AllBut):
+        said = {"but": {str(place): _told(each) for place, each in verdict.verdicts.items()}}
     if isinstance(verdict, BatchRejected):
         said["culprits"] = list(verdict.culprits)
     return {
