@@ -13,6 +13,7 @@ import typer
 from consumer.cli import (
     config,
     demo,
+    doctor,
     emulate,
     mapping,
     offsets,
@@ -36,6 +37,7 @@ app.command("demo")(demo.demo)
 app.command("traffic")(traffic.traffic)
 app.command("emulate")(emulate.emulate)
 app.command("preview")(preview.preview)
+app.command("doctor")(doctor.doctor)
 app.add_typer(topics.group, name="topics")
 app.add_typer(offsets.group, name="offsets")
 app.add_typer(state.group, name="state")
