@@ -1,45 +1,14 @@
 """The letter: key and value as the failing stage read them, and headers that say what, where and whose fault.
 
 The first five headers are those of Kafka Connect, so that its tools read our letters. All headers are UTF-8 text;
-what doesn't apply is left out.
+what doesn't apply is left out. `contract` says what each means, `reasons` lists the reasons.
 """
-
-from collections.abc import Mapping
-from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from consumer.deadletter.contract import SCHEMA
+from consumer.deadletter.reasons import REASONS, Fault, Stage
 from consumer.model import Headers, Record
-
-SCHEMA = "1"
-Fault: TypeAlias = Literal["ours", "shop", "platform", "operator"]
-Stage: TypeAlias = Literal["ingest", "deliver"]
-
-REASONS: Mapping[str, Fault] = {
-    "undecodable": "shop",
-    "unknown_schema": "shop",
-    "missing_field": "shop",
-    "no_order_id": "shop",
-    "no_checkout_id": "shop",
-    "bad_type": "shop",
-    "bad_time": "shop",
-    "bad_money": "shop",
-    "bad_quantity": "shop",
-    "bad_value": "shop",
-    "no_currency": "shop",
-    "no_paid_at": "shop",
-    "future_time": "shop",
-    "too_large": "shop",
-    "unmapped": "operator",
-    "misdirected": "operator",
-    "condition": "operator",
-    "incomplete": "shop",
-    "rejected": "platform",
-    "expired": "platform",
-    "unknown": "platform",
-    "unreadable": "ours",
-}
-"""Every reason that a letter can have, and whose fault it is if nobody knows better."""
 
 MESSAGE_MAX_CHARACTERS = 500
 RECORD_OVERHEAD_BYTES = 512
@@ -101,7 +70,7 @@ def letter(
         "dlq.destination": attempt.destination,
         "dlq.platform": attempt.platform,
         "dlq.reason": reason,
-        "dlq.fault": fault or REASONS.get(reason, "ours"),
+        "dlq.fault": fault or (REASONS[reason].fault if reason in REASONS else "ours"),
         "dlq.error.code": attempt.code,
         "dlq.http.status": _number(attempt.http_status),
         "dlq.attempts": _number(attempt.attempts),

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from consumer.deadletter.letter import REASONS
+from consumer.deadletter.reasons import REASONS, Stage
 from consumer.deliver.tally import DestinationSnapshot, Matched
 from consumer.enrich.tally import TallySnapshot
 from consumer.rekey.tally import RekeySnapshot
@@ -62,7 +62,7 @@ def _enrich(prefix: str, at: TallySnapshot, now_ms: int) -> _Found:
     yield from _by("capi_filtered_total", at.filtered)
     yield from _by("capi_odd_event_ids_total", at.odd_ids)
     yield from _by("capi_conversions_total", at.conversions)
-    yield from _letters(f"{prefix}.dlq.ingest", at.letters, faults=("shop", "ours"))
+    yield from _letters(f"{prefix}.dlq.ingest", at.letters, "ingest")
     yield "capi_order_only_total", (), at.order_only
     yield "capi_waiting_orders", (), at.waiting
     yield "capi_state_expired_total", (), at.expired
@@ -90,7 +90,7 @@ def _destination(prefix: str, at: DestinationSnapshot, now_ms: int) -> _Found:
         yield "capi_late_faults_total", (name, reason), count
     yield "capi_undiagnosed", (name,), at.undiagnosed
     yield from _match(name, at.match)
-    yield from _letters(f"{prefix}.dlq.{at.platform}", at.letters, faults=("platform", "operator"))
+    yield from _letters(f"{prefix}.dlq.{at.platform}", at.letters, "deliver")
     yield "capi_in_flight", (name,), at.in_flight
     yield "capi_queued", (name,), at.queued
     yield "capi_parked", (name,), at.parked
@@ -119,9 +119,9 @@ def _by(metric: str, counts: Mapping[str, int]) -> _Found:
         yield metric, (label,), count
 
 
-def _letters(topic: str, counts: Mapping[str, int], faults: Sequence[str]) -> _Found:
+def _letters(topic: str, counts: Mapping[str, int], stage: Stage) -> _Found:
     """The usual reasons are there from the start at 0, or the first letter would be no increase to an alert."""
-    usual = {reason: 0 for reason, fault in REASONS.items() if fault in faults}
+    usual = {name: 0 for name, reason in REASONS.items() if reason.stage == stage}
     for reason, count in {**usual, **counts}.items():
         yield "capi_letters_total", (topic, reason), count
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.deadletter.letter import REASONS, RECORD_OVERHEAD_BYTES, Attempt, Letter, ingest_letter, letter
+from consumer.deadletter.letter import RECORD_OVERHEAD_BYTES, Attempt, Letter, ingest_letter, letter
+from consumer.deadletter.reasons import REASONS
 from consumer.model import Record
 
 AVRO = b"\x00\x00\x00\x00\x2a" + b"payload"
@@ -61,8 +62,8 @@ def test_letter_of_ingest_leaves_out_what_does_not_apply() -> None:
 
 def test_fault_is_the_reasons_unless_told() -> None:
     """Who is at fault is listed for each reason, and whoever knows better may say so."""
-    for reason, fault in REASONS.items():
-        assert headers(letter(record(), "ingest", reason, ""))["dlq.fault"] == fault
+    for name, reason in REASONS.items():
+        assert headers(letter(record(), "ingest", name, ""))["dlq.fault"] == reason.fault
     assert headers(letter(record(), "ingest", "rejected", "", fault="operator"))["dlq.fault"] == "operator"
 
 

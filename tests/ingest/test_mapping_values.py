@@ -8,7 +8,7 @@ import pytest
 
 from consumer.avrojson import as_avro
 from consumer.codec import Encoder, parse_schema
-from consumer.deadletter.letter import REASONS as LETTER_REASONS
+from consumer.deadletter.reasons import REASONS as LETTER_REASONS
 from consumer.errors import ConfigurationError, Undecodable, Unmappable
 from consumer.ingest import Ingest
 from consumer.ingest.decode import check_mapping, references
@@ -93,7 +93,7 @@ def refused(
     with pytest.raises(Unmappable) as caught:
         order_of(told, mapping, *fields)
     assert caught.value.reason in REASONS
-    assert LETTER_REASONS[caught.value.reason] == "shop"
+    assert LETTER_REASONS[caught.value.reason].fault == "shop"
     assert CANARY not in str(caught.value)
     return caught.value
 
