@@ -373,7 +373,7 @@ def test_people_and_tokens_are_found_only_where_they_may_be(
     """In topics, state, caches, logs, metrics, traces, answers, commands and requests no canary is, but by design."""
     print(f"seed {SEED}")  # noqa: T201 (so that a failure can be repeated)
     search, listener = Search(), Listener()
-    with RegistryThread() as registry, listener.listening(), Emulated(token=TOKENS["token"]) as meta:
+    with RegistryThread() as registry, listener.listening(), Emulated(secret=TOKENS["token"]) as meta:
         telemetry = {"otlp_endpoint": listener.url, "log_level": "debug"}
         dispatch = Dispatch(
             bootstrap, registry.url, prefix, tmp_path, telemetry=telemetry, join={"wait_s": 5}

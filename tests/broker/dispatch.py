@@ -1,4 +1,4 @@
-"""Conversions on a real cluster, with deliver as processes of their own, and the platform's stand-in over HTTP."""
+"""Conversions on a real cluster, with deliver as processes of their own, and platforms' stand-ins over HTTP."""
 
 import os
 import signal
@@ -17,7 +17,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from msgspec import json
 
 from consumer.codec import Decoder, Encoder, load_schema
-from consumer.emulators.platforms import EmulatorThread
+from consumer.emulators.contract import random_token
+from consumer.emulators.platforms import STAND_INS, EmulatorThread
+from consumer.emulators.platforms import destination as leading_to
 from consumer.kafka.registry import SchemaStore
 from consumer.kafka.topics import Topics, specs
 from consumer.kafka.writer import TransactionalWriter, Writer
@@ -28,7 +30,6 @@ from tests.guarantees import OneOutcomeEach
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0
 TOKEN = "good-token-of-the-shop"  # noqa: S105 (nobody's)
-ACCOUNT = "1234567890"
 LOADING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 At: TypeAlias = tuple[int, int]
 """Where a conversion was written: partition and offset."""
@@ -62,7 +63,7 @@ def wait_for(
 
 
 def conversion(number: int, **fields: object) -> Conversion:
-    """A purchase that Meta takes, made a moment ago."""
+    """A purchase that every platform takes, made a moment ago."""
     now_ms = int(time.time() * 1000)
     values: dict[str, Any] = {
         "event_id": f"purchase:{number}",
@@ -73,6 +74,9 @@ def conversion(number: int, **fields: object) -> Conversion:
         "value_minor": 100 + number,
         "order_id": str(number),
         "consent_ads": "GRANTED",
+        "consent_analytics": "GRANTED",
+        "country": "DE",
+        "click_ids": {"ga_client_id": f"1000000000.{number}"},
         "identity": {"email": sha256(f"{number}@example.com".encode()).hexdigest()},
         "user_agent": "Mozilla/5.0",
         "page_url": "https://shop.example/thanks",
@@ -80,30 +84,60 @@ def conversion(number: int, **fields: object) -> Conversion:
     return Conversion(**{**values, **fields})
 
 
-class Emulated:
-    """Meta's stand-in, told and asked over HTTP as anyone would."""
+def refund(number: int, which: int = 1, **fields: object) -> Conversion:
+    """A refund of that purchase: all of it, given back a moment ago."""
+    purchase = conversion(number)
+    values: dict[str, object] = {
+        "event_id": f"refund:{number}:{which}",
+        "event_name": "refund",
+        "corrects_event_id": purchase.event_id,
+        "corrects_event_time": purchase.event_time,
+        "corrects_value_minor": purchase.value_minor,
+    }
+    return conversion(number, **{**values, **fields})
 
-    def __init__(self, *, latency_ms: float = 0, token: str = TOKEN, port: int = 0) -> None:
+
+class Emulated:
+    """A platform's stand-in, told and asked over HTTP as anyone would."""
+
+    def __init__(
+        self,
+        platform: str = "meta",
+        *,
+        latency_ms: float = 0,
+        secret: str = "",
+        account: str = "",
+        port: int = 0,
+    ) -> None:
         """With a port, `url` is known before anyone listens there."""
+        stand_in = STAND_INS[platform]
+        self.platform = platform
+        self.account = account or stand_in.account
+        self._secret = secret or (TOKEN if stand_in.secret is random_token else stand_in.secret())
         self._thread = EmulatorThread(
-            ["meta"],
-            tokens={"meta": token},
-            accounts={"meta": [ACCOUNT]},
-            ports={"meta": port},
+            [platform],
+            tokens={platform: self._secret},
+            accounts={platform: [self.account]},
+            ports={platform: port},
             latency_ms=latency_ms,
         )
         self.url = f"http://127.0.0.1:{port}" if port else ""
 
     def __enter__(self) -> Self:
-        self.url = self._thread.__enter__().urls["meta"]
+        self.url = self._thread.__enter__().urls[self.platform]
         return self
 
     def __exit__(self, *_: object) -> None:
         self._thread.__exit__(None, None, None)
 
+    def credentials(self, url: str = "") -> str:
+        """What a token file must hold for it to be let in, if it is asked at this address."""
+        return STAND_INS[self.platform].credentials(self._secret, url or self.url)
+
     def set_token(self, token: str) -> None:
-        """Take only this token from now on."""
-        self._thread.emulators["meta"].set_token(token)
+        """Take only this token from now on, or what is had for it."""
+        self._secret = token
+        self._thread.emulators[self.platform].set_token(token)
 
     def fault(self, kind: str, **more: object) -> None:
         """Tell it to fail."""
@@ -123,9 +157,13 @@ class Emulated:
         """Ids of the events that it took, in order, repeats included."""
         return [json.decode(line)["event_id"] for line in self._lines("accepted")]
 
+    def events(self) -> list[dict[str, Any]]:
+        """The events after dedupe, in order: what each is, who told it, and itself."""
+        return [json.decode(line) for line in self._lines("deduped")]
+
     def deduped(self) -> set[str]:
         """Ids of the events after dedupe."""
-        return {json.decode(line)["event_id"] for line in self._lines("deduped")}
+        return {event["event_id"] for event in self.events()}
 
     def requests(self) -> list[dict[str, Any]]:
         """Its log."""
@@ -209,10 +247,12 @@ class Process:
         """Wait until the platform has taken so many events, repeats included."""
         self.await_that(f"{count} accepted", lambda: int(at.stats["server"]) >= count)
 
-    def await_that(self, what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+    def await_that(
+        self, what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S, every_s: float = 0.05
+    ) -> None:
         """Wait until it holds. AssertionError, with the end of its log, if it ends or that takes too long."""
         try:
-            wait_for(what, lambda: self.is_alive() and holds(), deadline_s)
+            wait_for(what, lambda: self.is_alive() and holds(), deadline_s, every_s)
         except TimeoutError as error:
             raise AssertionError(f"{error}\n{self.tail}") from None
 
@@ -331,21 +371,17 @@ class Dispatch:
         draft.write_text(token, encoding="utf-8")
         draft.replace(self.token_file(name))
 
-    def destination(self, name: str, at: HasUrl, **more: object) -> None:
-        """Add a destination to the settings; its token is the good one."""
-        self.put_token(name, TOKEN)
-        self.values["destinations"].append(
-            {
-                "name": name,
-                "platform": "meta",
-                "account": ACCOUNT,
-                "token_file": str(self.token_file(name)),
-                "base_url": at.url,
-                "linger_ms": 20,
-                **more,
-            }
-        )
+    def destination(self, name: str, at: HasUrl, platform: str = "meta", **more: object) -> None:
+        """Add a destination to the settings; what its token file holds is good there."""
+        self.put_token(name, at.credentials() if isinstance(at, Emulated) else TOKEN)
+        account = {"account": at.account} if isinstance(at, Emulated) else {}
+        leads = leading_to(platform, self.token_file(name), at.url)
+        self.values["destinations"].append({**leads, **account, "name": name, "linger_ms": 20, **more})
         self.settings = load(self.file())
+
+    def changed(self, **changes: object) -> list[dict[str, object]]:
+        """The destinations with these settings in place of their own, for `start`."""
+        return [{**each, **changes} for each in self.values["destinations"]]
 
     def file(self, name: str = "settings", **more: object) -> Path:
         """The settings as a file."""
@@ -403,17 +439,22 @@ class Dispatch:
         return written
 
     def await_settled(
-        self, *names: str, processes: Sequence[Process] = (), deadline_s: float = DEADLINE_S
+        self,
+        *names: str,
+        processes: Sequence[Process] = (),
+        deadline_s: float = DEADLINE_S,
+        topic: str = "conversions",
     ) -> None:
-        """Wait until these destinations' committed offsets are at the end of conversions."""
-        ends = self.ends("conversions")
+        """Wait until these destinations' committed offsets are at the end of conversions, or of another topic."""
+        ends = self.ends(topic)
         state: dict[str, dict[int, int]] = {}
 
         def settled() -> bool:
             for process in processes:
                 process.is_alive()
             for name in names:
-                state[name] = {number: offset for number, (offset, _) in self.committed(name).items()}
+                positions = self.positions(f"deliver.{name}", topic)
+                state[name] = {number: offset for number, (offset, _) in positions.items()}
             return all(state[name].get(number, -1) >= end for name in names for number, end in ends.items())
 
         try:
