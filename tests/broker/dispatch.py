@@ -371,7 +371,7 @@ class Dispatch:
         draft.write_text(token, encoding="utf-8")
         draft.replace(self.token_file(name))
 
-    def destination(self, name: str, at: HasUrl, platform: str = "meta", **more: object) -> None:
+    def destination(self, name: str, at: HasUrl, platform: str = "meta", /, **more: object) -> None:
         """Add a destination to the settings; what its token file holds is good there."""
         self.put_token(name, at.credentials() if isinstance(at, Emulated) else TOKEN)
         account = {"account": at.account} if isinstance(at, Emulated) else {}

@@ -44,6 +44,12 @@ def asked(at: Emulated, event_id: str) -> int:
     return sum(event_id in request["event_ids"] for request in at.requests())
 
 
+def await_asked(process: Process, at: Emulated, event_id: str) -> None:
+    """Wait until it is asked about this event once more."""
+    before = asked(at, event_id)
+    process.await_that(f"{event_id} tried again", lambda: asked(at, event_id) > before)
+
+
 def await_delivered(process: Process, at: Emulated, *event_ids: str) -> None:
     """Wait until the platform has these."""
     process.await_that(f"{event_ids} delivered", lambda: at.deduped().issuperset(event_ids))
@@ -114,8 +120,7 @@ def test_what_is_put_aside_survives_kills(open_dispatch: Callable[..., Dispatch]
             process.kill()
         for _ in range(2):
             with dispatch.start() as process:
-                tried = asked(meta, STUCK)
-                process.await_that("tried again", lambda tried=tried: asked(meta, STUCK) > tried)
+                await_asked(process, meta, STUCK)
                 process.kill()
         meta.mend()
         with dispatch.start() as process:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -110,7 +109,8 @@ def test_from_nothing_to_delivered(place: Path) -> None:
         printed = _emulated(emulator)
         with (place / "capi.yaml").open("a") as settings:
             settings.write(printed)
-        (url,) = re.findall(r"base_url: (\S+)}", printed)
+        (emulated,) = yaml.safe_load(printed)["destinations"]
+        url = emulated["base_url"]
         checked = capi(place, "config", "check")
         assert (checked.returncode, checked.stdout) == (0, "The settings are right.\n"), checked.stderr
         refused = capi(place, "run")
