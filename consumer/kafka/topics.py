@@ -123,10 +123,12 @@ def specs(settings: Settings, partitions: int, *, shop: bool = False) -> list[To
         TopicSpec(f"{prefix}.state", partitions, state),
         TopicSpec(f"{prefix}.ingest-replay", partitions, {**_kept(7), **large}),
         TopicSpec(f"{prefix}.conversions", partitions, _kept(30)),
+        TopicSpec(f"{prefix}.endings", partitions, _kept(30), grows=True),
         TopicSpec(f"{prefix}.later", partitions, {**_kept(30), **appended, **large}),
         TopicSpec(f"{prefix}.replay", partitions, {**_kept(7), **large}),
         TopicSpec(f"{prefix}.receipts", partitions, _kept(30), grows=True),
         TopicSpec(f"{prefix}.control", 1, {"cleanup.policy": "compact"}),
+        TopicSpec(f"{prefix}.audit", 1, {**_kept(90), **appended}, grows=True),
         *(TopicSpec(f"{prefix}.dlq.{of}", 1, letters, grows=True) for of in ("ingest", *platforms)),
     ]
     theirs = [TopicSpec(name, partitions, {}) for name in (settings.topics.orders, settings.topics.checkouts)]
@@ -187,6 +189,14 @@ class Topics:
             )
             for name in there
         }
+
+    def beginning_with(self, start: str) -> list[str]:
+        """The names of all topics that begin so, in order. Raises Unreachable, Refused."""
+        try:
+            known = self._admin.list_topics(timeout=ASK_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise unavailable("asking for topics", error) from None
+        return sorted(name for name in known if name.startswith(start))
 
     def plan(self, wanted: Sequence[TopicSpec]) -> list[Change]:
         """What `apply` would do. Raises Unreachable, Refused."""

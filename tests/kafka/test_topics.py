@@ -37,8 +37,12 @@ def test_every_topic_of_the_design_is_wanted_once() -> None:
         "capi.state",
         "capi.ingest-replay",
         "capi.conversions",
+        "capi.endings",
+        "capi.later",
+        "capi.replay",
         "capi.receipts",
         "capi.control",
+        "capi.audit",
         "capi.dlq.ingest",
         "capi.dlq.meta",
     ]
@@ -138,3 +142,11 @@ def test_a_cluster_that_does_not_answer_is_unreachable(monkeypatch: pytest.Monke
     monkeypatch.setattr("consumer.kafka.topics.ASK_TIMEOUT_S", 1.0)
     with pytest.raises(Unreachable, match=r"kafka\.bootstrap_servers"):
         partitions_of(KafkaSettings(bootstrap_servers="127.0.0.1:1"), "orders")
+
+
+def test_topics_are_found_by_how_their_names_begin(bootstrap: str, prefix: str) -> None:
+    """Letters of a platform that no destination has any more are still there to be read."""
+    topics = Topics(KafkaSettings(bootstrap_servers=bootstrap))
+    topics.apply([TopicSpec(f"{prefix}.{name}", 1, {}) for name in ("dlq.meta", "dlq.ingest", "dlqs")], 1)
+    assert topics.beginning_with(f"{prefix}.dlq.") == [f"{prefix}.dlq.ingest", f"{prefix}.dlq.meta"]
+    assert topics.beginning_with(f"{prefix}.none") == []
