@@ -274,6 +274,10 @@ class Destination(Section):
     refund_after_s: int | None = Field(
         None, ge=0, description="How long a refund keeps behind its purchase; the platform's rule if absent."
     )
+    diagnose_after_s: Positive | None = Field(
+        None,
+        description="How long after it was accepted a request is asked about; the platform's rule if absent.",
+    )
     request_timeout_s: Positive = Field(10, description="How long one request may take.")
     unknown: Literal["resend", "letter"] = Field(
         "resend",

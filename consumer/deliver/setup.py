@@ -4,11 +4,13 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from msgspec.structs import replace
+
 from consumer.deliver.route import Wants
 from consumer.deliver.when import When
 from consumer.errors import ConfigurationError
 from consumer.platforms import PLATFORMS
-from consumer.platforms.contract import Account, Field, Platform, Secret
+from consumer.platforms.contract import Account, Diagnosis, Field, Platform, Secret
 from consumer.settings import Destination
 
 EVERY_EVENT = frozenset({"purchase", "refund", "begin_checkout", "add_payment_info"})
@@ -51,6 +53,14 @@ def wants_of(destination: Destination, platform: Platform, account: Account) -> 
     refund_after_ms = platform.limits.refund_after_ms if after_s is None else after_s * 1000
     skips_incomplete = destination.incomplete == "skip"
     return Wants(events, account, when, destination.value, refund_after_ms, skips_incomplete)
+
+
+def diagnosis_of(destination: Destination, platform: Platform) -> Diagnosis | None:
+    """How, and when, its platform is asked about what it accepted; None if it isn't."""
+    diagnosis, after_s = platform.diagnosis, destination.diagnose_after_s
+    if diagnosis is None or after_s is None:
+        return diagnosis
+    return replace(diagnosis, first_after_s=float(after_s))
 
 
 def resends(destination: Destination, platform: Platform) -> frozenset[str]:
