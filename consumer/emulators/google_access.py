@@ -66,12 +66,13 @@ def key_file(secret: str, url: str) -> str:
     return msgspec.json.format(msgspec.json.encode(told)).decode() + "\n"
 
 
-def give_token(asked: Asked, secret: str, now_ms: int) -> Refused:
-    """An access token for a signed assertion, or OAuth's refusal (RFC 7523, 3)."""
+def give_token(asked: Asked, secret: str, now_ms: int, scope: str = SCOPE) -> Refused:
+    """An access token of this scope for a signed assertion, or OAuth's refusal (RFC 7523, 3)."""
     form = {name: values[0] for name, values in parse_qs(asked.body.decode(errors="replace")).items()}
     if form.get("grant_type") != GRANT_TYPE:
         return _refusal("unsupported_grant_type", "Invalid grant_type")
-    if why := _problem(form.get("assertion", ""), secret, f"http://{asked.headers.get('host', '')}", now_ms):
+    audience = f"http://{asked.headers.get('host', '')}{TOKEN_PATH}"
+    if why := _problem(form.get("assertion", ""), secret, audience, scope, now_ms):
         return _refusal("invalid_grant", why)
     end_s = now_ms // 1000 + TOKEN_S
     told = {"access_token": _token(secret, end_s), "expires_in": TOKEN_S, "token_type": "Bearer"}
@@ -102,7 +103,7 @@ def _seal(secret: str, text: str) -> str:
     return hmac.digest(secret.strip().encode(), text.encode(), sha256).hex()
 
 
-def _problem(assertion: str, secret: str, address: str, now_ms: int) -> str:
+def _problem(assertion: str, secret: str, audience: str, scope: str, now_ms: int) -> str:
     """What is wrong with an assertion; empty if nothing is."""
     try:
         key = load_pem_private_key(secret.encode(), None)
@@ -117,8 +118,8 @@ def _problem(assertion: str, secret: str, address: str, now_ms: int) -> str:
         return "Invalid JWT: it can't be read"
     wrong = {
         "Invalid JWT: no such account": told.iss != EMAIL,
-        "Invalid JWT: the audience must be the token server": told.aud != address + TOKEN_PATH,
-        "Invalid JWT: the scope must be the Data Manager API's": SCOPE not in told.scope.split(),
+        "Invalid JWT: the audience must be the token server": told.aud != audience,
+        f"Invalid JWT: the scope must be {scope}": scope not in told.scope.split(),
         "Invalid JWT: Token must be a short-lived token (60 minutes)": not 0 < told.exp - told.iat <= TOKEN_S,
         "Invalid JWT: iat and exp must be in a reasonable timeframe": not told.iat - SKEW_S
         <= now_ms / 1000
