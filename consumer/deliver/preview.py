@@ -98,6 +98,7 @@ def examples(now_ms: int) -> list[Conversion]:
             corrects_event_id=purchase.event_id,
             corrects_event_time=at_ms,
             corrects_value_minor=purchase.value_minor,
+            corrects_refunded_minor=purchase.value_minor // 2,
             corrects_tax_minor=purchase.tax_minor,
             corrects_shipping_minor=purchase.shipping_minor,
         ),

@@ -37,6 +37,7 @@ from consumer.platforms.contract import (
     Later,
     Limits,
     Platform,
+    Probe,
     Rejected,
     Reply,
     Request,
@@ -162,6 +163,12 @@ def request(account: Account, events: Sequence[bytes]) -> Request:
     )
 
 
+def trial(account: Account, events: Sequence[bytes]) -> Request:
+    """The same without any refund: who may write is told that there is none, a stranger is refused before."""
+    del events
+    return request(account, ())
+
+
 def _held(credentials: Secret) -> _Held:
     try:
         return msgspec.json.decode(credentials.reveal(), type=_Held)
@@ -215,6 +222,12 @@ def judge(reply: Reply) -> Verdict:
         return unread(reply, "Microsoft")
     failed = [error for error in body.partial_errors or () if error is not None]
     return _failed(failed, reply) if failed else Accepted()
+
+
+def judge_trial(reply: Reply) -> Verdict:
+    """Refused for want of refunds alone."""
+    verdict = judge(reply)
+    return Accepted() if isinstance(verdict, BatchRejected) and verdict.code == NUMBERS[5600] else verdict
 
 
 def _failed(errors: Sequence[_Error], reply: Reply) -> Verdict:
@@ -278,4 +291,9 @@ PLATFORM = Platform(
     request=request,
     judge=judge,
     grant=Grant(token_request, USER.judge),
+    probe=Probe(
+        trial,
+        judge_trial,
+        says="Microsoft lets the user, the developer and the account in; it was sent no refund, and told no goal",
+    ),
 )
