@@ -70,9 +70,9 @@ PARTS = PLACES | {"first_name", "last_name", "street"}
 CLICK_IDS: Mapping[str, tuple[str, ...]] = {
     "click_id": (
         *("fbc", "fbclid", "gclid", "gbraid", "wbraid", "ttclid", "sc_click_id", "epik", "rdt_cid"),
-        *("li_fat_id", "twclid", "msclkid"),
+        *("li_fat_id", "twclid", "msclkid", "oppref"),
     ),
-    "browser_id": ("fbp", "ttp", "sc_cookie1", "rdt_uuid", "ga_client_id"),
+    "browser_id": ("fbp", "ttp", "sc_cookie1", "rdt_uuid", "ga_client_id", "obref"),
     "session_id": ("ga_session_id",),
 }
 DEMANDED = {("ga4", "browser_id"), ("amazon", "country")}
