@@ -18,7 +18,7 @@ from consumer.codec import Decoder, Encoder, load_schema
 from consumer.deliver.diagnose import DiagnosisLoop
 from consumer.deliver.loop import DestinationLoop
 from consumer.deliver.senders import Senders
-from consumer.deliver.setup import platform_of
+from consumer.deliver.setup import diagnosis_of, platform_of
 from consumer.enrich.loop import EnrichLoop
 from consumer.errors import CapiError, ConfigurationError
 from consumer.ingest.checked import checked_ingest
@@ -153,7 +153,7 @@ class App:
     def _build_diagnoses(self, store: SchemaStore, senders: Senders, encode: Encoder[Receipt]) -> None:
         receipt = load_schema("receipt")
         for destination, of in zip(self._served, self.destinations, strict=True):
-            diagnosis = platform_of(destination).diagnosis
+            diagnosis = diagnosis_of(destination, platform_of(destination))
             if diagnosis is not None:
                 decode = Decoder(Receipt, receipt, store.schema)
                 loop = DiagnosisLoop(

@@ -229,7 +229,7 @@ def _named(names: Iterable[str]) -> str:
 
 
 class OneOutcomeEach:
-    """Every conversion has an outcome at a destination: of several receipts the first in the readers' order counts."""
+    """Every conversion has an outcome at a destination: a late receipt, else the readers' first, counts."""
 
     def __init__(self, destination: str) -> None:
         self._destination = destination
@@ -252,7 +252,7 @@ class OneOutcomeEach:
         """How many conversions have which outcome."""
         order = [outcome.value for outcome in Outcome]
         return Counter(
-            min((each.outcome for each in of), key=order.index)
+            min(of, key=lambda each: (not each.late, order.index(each.outcome))).outcome
             for at, of in self._receipts.items()
             if at in self._owed
         )
