@@ -72,7 +72,10 @@ class Problem(Struct, frozen=True):
 
 def check_event(raw: bytes, now_ms: int) -> Event | Problem:
     """One event as OpenAI would take it, or the first thing that is wrong with it."""
-    told = read(raw)
+    try:
+        told = read(raw)
+    except UnicodeDecodeError:
+        return Problem("", "must be in UTF-8")
     type_ = told.get("type") if isinstance(told, dict) else None
     found = next(findings(told, _shape(type_)), None)
     if found is not None or not isinstance(told, dict):
