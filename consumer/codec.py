@@ -60,7 +60,7 @@ def schemas_dir() -> Path:
 
 
 def load_schema(name: str, version: int = 1) -> str:
-    """The JSON text of one of our schemas: order, checkout, conversion or receipt."""
+    """The JSON text of one of our schemas: order, checkout, ending, conversion or receipt."""
     return (schemas_dir() / name / f"v{version}.avsc").read_text(encoding="utf-8")
 
 

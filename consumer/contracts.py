@@ -59,7 +59,7 @@ def versions(folder: Path) -> dict[str, str]:
 
 
 def newest(name: str) -> str:
-    """The text of our newest version of a schema: order, checkout, conversion or receipt."""
+    """The text of our newest version of a schema: order, checkout, ending, conversion or receipt."""
     return list(versions(schemas_dir() / name).values())[-1]
 
 

@@ -246,6 +246,26 @@ class Ending(StrEnum):
     LETTER = "letter"
 
 
+class OrderEnding(Struct, frozen=True, gc=False):
+    """What became of an order's record, told. Field for field the Avro record of `schemas/ending`.
+
+    `event_ids` are those of the conversions that it made; if it made none, of the events that it told again.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    order_id: str
+    checkout_id: str
+    ending: str
+    reason: str
+    event_ids: tuple[str, ...]
+    value_minor: int
+    currency: str
+    paid: bool
+    at_ms: int
+
+
 class Outcome(StrEnum):
     """How a delivery ended. In the order in which readers take one of several."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from consumer.emulators.shop import Published, Truth
-from consumer.model import Outcome, Receipt
+from consumer.model import OrderEnding, Origin, Outcome, Receipt
 
 NAMED_MAX = 5
 CONVERTED_CAUSES = frozenset({"", "consent_denied", "consent_missing", "no_identifiers"})
@@ -101,6 +101,34 @@ class OneEndingEach:
 
     def __repr__(self) -> str:
         return f"<OneEndingEach: {len(self)} records>"
+
+
+class EachEndingTold:
+    """Every order's record has one ending in the topic of endings, however many lives the work took."""
+
+    def __init__(self) -> None:
+        self._read: set[Origin] = set()
+        self._told: Counter[Origin] = Counter()
+
+    def read(self, places: Iterable[Origin]) -> None:
+        """See where the orders' records stand."""
+        self._read.update(places)
+
+    def out(self, endings: Iterable[OrderEnding]) -> None:
+        """See endings as a reader of committed records does."""
+        self._told.update(Origin(each.topic, each.partition, each.offset) for each in endings)
+
+    def violations(self) -> Iterator[str]:
+        """What is wrong."""
+        if missing := self._read - self._told.keys():
+            yield f"{len(missing)} of {len(self._read)} have no ending: {_named(map(str, missing))}"
+        if extra := self._told.keys() - self._read:
+            yield f"{len(extra)} endings are of no record: {_named(map(str, extra))}"
+        if twice := [at for at, count in self._told.items() if count > 1]:
+            yield f"{len(twice)} have more than one: {_named(map(str, twice))}"
+
+    def __repr__(self) -> str:
+        return f"<EachEndingTold: {len(self._read)} records, {self._told.total()} endings>"
 
 
 class MovedOnce:

@@ -76,7 +76,8 @@ def _check_registered(settings: "Settings") -> "list[Finding]":
 def _ours(settings: "Settings") -> dict[str, str]:
     """Subjects that we write to, by the name of their schema."""
     prefix = settings.topics.prefix
-    return {"conversion": f"{prefix}.conversions-value", "receipt": f"{prefix}.receipts-value"}
+    topics = {"conversion": "conversions", "ending": "endings", "receipt": "receipts"}
+    return {name: f"{prefix}.{topic}-value" for name, topic in topics.items()}
 
 
 def _of_the_shop(settings: "Settings") -> dict[str, str]:

@@ -16,6 +16,7 @@ class Topics(Struct, frozen=True):
     replay: str
     state: str
     conversions: str
+    endings: str
     letters: str
     control: str
 
@@ -33,6 +34,7 @@ class Ground(Struct, frozen=True):
     partitions: int
     state_max_bytes: int
     conversion_max_bytes: int
+    ending_max_bytes: int
     letter_max_bytes: int
     batch_max_bytes: int
     tombstones_ms: int
@@ -47,6 +49,7 @@ def topics_of(settings: Settings) -> Topics:
         replay=f"{prefix}.ingest-replay",
         state=f"{prefix}.state",
         conversions=f"{prefix}.conversions",
+        endings=f"{prefix}.endings",
         letters=f"{prefix}.dlq.ingest",
         control=f"{prefix}.control",
     )
@@ -55,20 +58,21 @@ def topics_of(settings: Settings) -> Topics:
 def check(settings: Settings) -> Ground:
     """Look at the cluster. Raises ConfigurationError, Unreachable, Refused."""
     topics = topics_of(settings)
-    wanted = [*topics.inputs, topics.state, topics.conversions, topics.letters, topics.control]
+    written = (topics.state, topics.conversions, topics.endings, topics.letters)
+    wanted = [*topics.inputs, *written, topics.control]
     cluster = limits.ask(settings.kafka, wanted)
     found = cluster.topics
     limits.check_equal({name: found[name].partitions for name in (*topics.inputs, topics.state)})
     _kept(topics.state, found[topics.state].retention_ms, settings)
-    written = [found[name].max_message_bytes for name in (topics.state, topics.conversions, topics.letters)]
     return Ground(
         cluster_id=cluster.cluster_id,
         topics=topics,
         partitions=found[topics.orders].partitions,
         state_max_bytes=found[topics.state].max_message_bytes - RECORD_OVERHEAD_BYTES,
         conversion_max_bytes=found[topics.conversions].max_message_bytes - RECORD_OVERHEAD_BYTES,
+        ending_max_bytes=found[topics.endings].max_message_bytes - RECORD_OVERHEAD_BYTES,
         letter_max_bytes=found[topics.letters].max_message_bytes,
-        batch_max_bytes=min(written),
+        batch_max_bytes=min(found[name].max_message_bytes for name in written),
         tombstones_ms=found[topics.state].tombstones_ms,
     )
 

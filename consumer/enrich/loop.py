@@ -8,6 +8,7 @@ import structlog
 from consumer.clock import Clock, SystemClock
 from consumer.enrich.checks import Ground, check
 from consumer.enrich.cycle import Cycle
+from consumer.enrich.ended import EncodeEnding
 from consumer.enrich.pair import Reads
 from consumer.enrich.pairs import Pairs
 from consumer.enrich.rules import Encode, rules_of
@@ -28,16 +29,18 @@ class EnrichLoop:
         settings: Settings,
         reads: Reads,
         encode: Encode,
+        encode_ending: EncodeEnding,
         clock: Clock | None = None,
         *,
         tally: Tally | None = None,
         on_step: OnStep | None = None,
     ) -> None:
-        """`reads` decodes the inputs, `encode` writes conversions. Nothing is connected before `run`."""
+        """`reads` decodes the inputs, the others write conversions and endings. Nothing is connected before `run`."""
         self.tally = tally or Tally()
         self._settings = settings
         self._reads = reads
         self._encode = encode
+        self._encode_ending = encode_ending
         self._clock = clock or SystemClock()
         self._told_of_step = on_step or _no_step
         self._log = structlog.get_logger("enrich")
@@ -116,7 +119,9 @@ class EnrichLoop:
             )
             closing.callback(reader.close)
             closing.callback(pairs.close)
-            transactions = Transactions(writer, ground, self._clock, self.tally, self._on_step)
+            transactions = Transactions(
+                writer, ground, self._encode_ending, self._clock, self.tally, self._on_step
+            )
             cycle = Cycle(ground, reader, pairs, transactions, self._clock, self.tally)
             cycle.join()
             while not stop.is_set():

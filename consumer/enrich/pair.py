@@ -13,7 +13,7 @@ from consumer.enrich.replay import as_original
 from consumer.enrich.rules import Rules
 from consumer.errors import SchemaUnavailable
 from consumer.ingest.mapping import DecodedHead
-from consumer.model import Checkout, Order, Record, TopicPartition
+from consumer.model import Checkout, Order, OrderHead, Record, TopicPartition
 from consumer.state.overlay import Overlay
 from consumer.state.store import Checkpoint, Store
 from consumer.state.value import expiry_of
@@ -45,10 +45,14 @@ class Reads(Protocol):
 
 
 class Happened(Struct, frozen=True, gc=False):
-    """What became of a record. `record` is None where time alone ended the wait of an order."""
+    """What became of a record. `record` is None where time alone ended the wait of an order.
+
+    `head` is the record's, if it is an order that could be read.
+    """
 
     record: Record | None
     planned: Planned
+    head: OrderHead | None = None
 
 
 class Pair:
@@ -114,8 +118,9 @@ class Pair:
             if intake is None:
                 break
             arrival = intake.take()
+            head = arrival.told.head if isinstance(arrival.told, DecodedHead) else None
             happened += [
-                Happened(arrival.record, planned)
+                Happened(arrival.record, planned, head)
                 for planned in plan(arrival, memory, self._reads, now_ms, self._rules)
             ]
         if self._checkouts.ended and memory.waiting:

@@ -83,9 +83,9 @@ def _order(
         return [refusal]
     known = _known(head, memory) if refusal is None else None
     if known is not None and known.claim.of(record.origin):
-        return [Repeated(Ending.REREAD)]
+        return [Repeated(Ending.REREAD, known.event_ids)]
     if known is not None and not known.odd and known.claim.told == told_by(head):
-        return [Repeated(Ending.DUPLICATE)]
+        return [Repeated(Ending.DUPLICATE, known.event_ids)]
     try:
         if refusal is not None and not _gives_back(record, decoded, reads, rules):
             return [refusal]
@@ -97,6 +97,7 @@ def _order(
 
 class _Known(Struct, frozen=True):
     claim: Claim
+    event_ids: tuple[str, ...]
     odd: str
 
 
@@ -105,7 +106,7 @@ def _known(head: OrderHead, memory: Memory) -> _Known | None:
     for place, event_id in enumerate(purchase_ids(head)):
         claim = memory.claim(claim_id(EventName.PURCHASE, event_id))
         if claim is not None:
-            return _Known(claim, odd(claim, head.order_id, is_second=place > 0))
+            return _Known(claim, (event_id,), odd(claim, head.order_id, is_second=place > 0))
     return None
 
 
@@ -129,7 +130,9 @@ def _paid(
     if exponent(head.currency) is None:  # the gate asks it of purchases alone
         return [NO_CURRENCY]
     worth = worth_of(head.currency, head.grand_total_minor, order.items)
-    known = refusal if before is None else Repeated(again(before.claim, origin, worth), before.odd)
+    known: Planned | None = refusal
+    if before is not None:
+        known = Repeated(again(before.claim, origin, worth), before.event_ids, before.odd)
     given_back = refunds(order, origin, memory, now_ms, rules)
     if known is not None and not given_back.due:
         return [first_of([known, *given_back.others])]
@@ -173,11 +176,14 @@ def _step_event(
         return Kept()
     if exponent(step.money.currency) is None:
         return Filtered("no_currency")
-    event = claim_id(name, step_id(step, name))
+    event_id = step_id(step, name)
+    event = claim_id(name, event_id)
     worth = worth_of(step.money.currency, step.money.grand_total_minor, step.items)
     claim = memory.claim(event)
     if claim is not None:
-        return Repeated(again(claim, origin, worth), odd(claim, step.checkout_id, is_second=False))
+        return Repeated(
+            again(claim, origin, worth), (event_id,), odd(claim, step.checkout_id, is_second=False)
+        )
     planned = converted(step_event(step, name, context, origin, now_ms, rules), rules)
     if planned is None:
         return Refused("too_large", "the conversion is larger than its topic takes")

@@ -102,7 +102,7 @@ def _judged(
     refund, head = named.refund, order.head
     claim = memory.claim(_claim_id(head, refund))
     if claim is not None:
-        return Repeated(again(claim, origin, _worth(order, refund)))
+        return Repeated(again(claim, origin, _worth(order, refund)), (refund_id(head.order_id, refund),))
     if cancelled or refund.amount_minor == 0:
         return Filtered("already_refunded" if cancelled or refund.refund_id == CANCEL else "nothing_refunded")
     if named.total_minor > head.grand_total_minor:

@@ -82,7 +82,7 @@ class Tally:
         match planned:
             case Converted(conversion):
                 self._convert(conversion)
-            case Repeated(_, odd) if odd and record is not None:
+            case Repeated(_, _, odd) if odd and record is not None:
                 self._odd(odd, record.origin)
             case Filtered():
                 self.filtered[reason] += 1

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from consumer.clock import Clock
 from consumer.deadletter.letter import ingest_letter
 from consumer.enrich.checks import Ground
+from consumer.enrich.ended import EncodeEnding, endings, fitted
 from consumer.enrich.pair import Happened, Pair
 from consumer.enrich.planned import Also, Converted, Refused
 from consumer.enrich.tally import Tally
@@ -25,10 +26,17 @@ class Transactions:
     """Commits the work on pairs with a writer of its role's own."""
 
     def __init__(
-        self, writer: LastingWriter, ground: Ground, clock: Clock, tally: Tally, on_step: OnStep
+        self,
+        writer: LastingWriter,
+        ground: Ground,
+        encode_ending: EncodeEnding,
+        clock: Clock,
+        tally: Tally,
+        on_step: OnStep,
     ) -> None:
         self._writer = writer
         self._ground = ground
+        self._encode_ending = encode_ending
         self._clock = clock
         self._tally = tally
         self._on_step = on_step
@@ -64,6 +72,7 @@ class Transactions:
         writer.begin()
         self._on_step("begun")
         self._write(writer, happened, began_ms, trace)
+        self._write_endings(writer, happened, began_ms)
         offsets = {pair.number: self._write_changes(writer, pair) for pair in pairs}
         self._on_step("produced")
         for pair in pairs:
@@ -94,6 +103,12 @@ class Transactions:
                     writer.produce(topics.letters, letter.value, key=letter.key, headers=headers)
                 case _:
                     pass
+
+    def _write_endings(self, writer: TransactionalWriter, happened: Sequence[Happened], now_ms: int) -> None:
+        topics, most_bytes = self._ground.topics, self._ground.ending_max_bytes
+        for ending in endings(happened, topics.orders, now_ms):
+            key, value = fitted(ending, self._encode_ending, most_bytes)
+            writer.produce(topics.endings, value, key=key)
 
     def _write_changes(self, writer: TransactionalWriter, pair: Pair) -> list[int | None]:
         """Write a pair's changes to the changelog. The list gets the offset of the last one once it is delivered."""

@@ -21,7 +21,7 @@ from consumer.enrich.checks import topics_of
 from consumer.kafka.registry import SchemaStore
 from consumer.kafka.topics import Topics, specs
 from consumer.kafka.writer import Writer
-from consumer.model import Conversion, Headers, Origin
+from consumer.model import Conversion, Headers, OrderEnding, Origin
 from consumer.settings import Settings, load
 from consumer.state.store import CHECKPOINT_KEY, Store
 from tests.broker.role_process import STEPS
@@ -325,6 +325,20 @@ class ShopFloor:
         decode = Decoder(Conversion, load_schema("conversion"), self.schemas.schema)
         return [decode(value) for _, value, _ in self.records("conversions") if value is not None]
 
+    def endings(self) -> list[OrderEnding]:
+        """All that were committed, those of one order in their order."""
+        decode = Decoder(OrderEnding, load_schema("ending"), self.schemas.schema)
+        return [decode(value) for _, value, _ in self.records("endings") if value is not None]
+
+    def places(self, name: str) -> list[Origin]:
+        """Where the committed records of `<prefix>.<name>` stand."""
+        topic = f"{self.prefix}.{name}"
+        return [
+            Origin(topic, number, message.offset() or 0)
+            for number in range(self._partitions_of(name))
+            for message in self._messages(topic, number)
+        ]
+
     def letters(self) -> list[Record]:
         """All that were committed."""
         return list(self.records("dlq.ingest"))
@@ -348,6 +362,10 @@ class ShopFloor:
         return found
 
     def _partition(self, topic: str, number: int) -> Iterator[Record]:
+        for message in self._messages(topic, number):
+            yield message.key(), message.value(), _headers(message)
+
+    def _messages(self, topic: str, number: int) -> Iterator[Message]:
         """Read with a client of the test's own, so that the product's reader isn't its own witness."""
         reader = self._reader(f"{self.prefix}.watch")
         reader.assign([TopicPartition(topic, number, 0)])
@@ -357,7 +375,7 @@ class ShopFloor:
                 for message in reader.consume(1000, 0.2):
                     error = message.error()
                     if error is None:
-                        yield message.key(), message.value(), _headers(message)
+                        yield message
                     elif error.code() == KafkaError._PARTITION_EOF:
                         return
                     else:

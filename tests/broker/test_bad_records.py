@@ -1,7 +1,7 @@
 """What no shop should publish: each has a named ending with a clear reason, and the stream goes on."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TypeAlias
@@ -12,7 +12,7 @@ from msgspec import Struct, json
 from consumer.codec import Encoder, frame, load_schema
 from consumer.emulators.registry import RegistryThread
 from consumer.kafka.topics import Topics, TopicSpec
-from consumer.model import Origin
+from consumer.model import OrderEnding, Origin
 from tests.broker.inside import Inside, LeapingClock
 from tests.broker.shopfloor import Record, ShopFloor
 
@@ -170,6 +170,7 @@ class Run(Struct, frozen=True):
     ended: Mapping[Origin, tuple[str, str]]
     letters: Mapping[str, Record]
     conversions: int
+    endings: Sequence[tuple[bytes | None, OrderEnding]]
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,9 @@ def run(bootstrap: str, stand_in: RegistryThread, tmp_path_factory: pytest.TempP
         at = tuple(headers[f"__connect.errors.{part}"] for part in ("topic", "partition", "offset"))
         assert ":".join(at) not in letters
         letters[":".join(at)] = letter
-    return Run(made, origins, dict(inside.witness.ended), letters, len(floor.conversions()))
+    keys = [key for key, _, _ in floor.records("endings")]
+    endings = list(zip(keys, floor.endings(), strict=True))
+    return Run(made, origins, dict(inside.witness.ended), letters, len(floor.conversions()), endings)
 
 
 def test_each_bad_record_ends_as_it_must(run: Run) -> None:
@@ -216,6 +219,26 @@ def test_each_letter_tells_what_and_where_and_keeps_the_bytes(run: Run) -> None:
         if name != "9-mb":
             assert value == case.value, name
             assert "dlq.truncated" not in headers
+
+
+def test_each_ending_of_an_order_is_told_and_no_other(run: Run) -> None:
+    """Once, with its reason, under the order's id where that could be read, else under the record's own key."""
+    told = {Origin(each.topic, each.partition, each.offset): (key, each) for key, each in run.endings}
+    orders = {run.origins[name]: case for name, case in run.cases.items() if case.topic == "orders"}
+    assert told.keys() == orders.keys()
+    assert len(run.endings) == len(orders)
+    for at, case in orders.items():
+        key, each = told[at]
+        assert (each.ending, each.reason) == (case.ending, case.reason), case.name
+        assert key == (each.order_id.encode() or case.key), case.name
+        assert each.event_ids == ((f"purchase:{case.name}",) if case.ending == "conversion" else ()), (
+            case.name
+        )
+    known = {each.order_id: each for _, each in run.endings}
+    assert known.keys() >= {"good", "no-currency", "5-mb", "eight-days-old", "negative-tax"}
+    assert (known["good"].value_minor, known["good"].currency, known["good"].paid) == (1999, "EUR", True)
+    assert (known["odd-currency"].value_minor, known["odd-currency"].currency) == (0, "")
+    assert not known["paid-at-no-time"].paid
 
 
 def test_letter_of_record_larger_than_any_letter_is_cut(run: Run) -> None:

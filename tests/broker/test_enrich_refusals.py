@@ -26,7 +26,7 @@ AT_ONCE.set()
 def start(floor: ShopFloor, instance_id: str = "refused") -> None:
     """Start enrich with a stop already set: what can begin at all ends at once, with nothing said."""
     settings = floor.settings_of(instance_id)[0]
-    EnrichLoop(settings, Ingest(floor.schemas.schema), lambda _: b"").run(AT_ONCE)
+    EnrichLoop(settings, Ingest(floor.schemas.schema), lambda _: b"", lambda _: b"").run(AT_ONCE)
 
 
 def with_topics(
@@ -67,7 +67,7 @@ def test_missing_topics(floor: ShopFloor) -> None:
     """All that are missing are named, and the command that makes them."""
     with pytest.raises(ConfigurationError, match=r"does not exist; `capi topics apply` makes") as refused:
         start(floor)
-    for name in ("orders", "checkouts", "state", "conversions", "dlq.ingest", "control"):
+    for name in ("orders", "checkouts", "state", "conversions", "endings", "dlq.ingest", "control"):
         assert f"{floor.prefix}.{name}" in str(refused.value)
 
 

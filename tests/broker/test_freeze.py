@@ -8,7 +8,7 @@ import pytest
 from consumer.emulators.shop import Truth
 from consumer.kafka.writer import TransactionalWriter
 from tests.broker.shopfloor import Process, ShopFloor, Told, wait_for, whole
-from tests.guarantees import EachOnce
+from tests.guarantees import EachEndingTold, EachOnce
 
 SEED = 47
 LOST_ORDERS = 40
@@ -65,7 +65,10 @@ def test_thawed_process_emits_nothing_a_second_time(open_floor: Callable[..., Sh
             print({name: told_at_last["tally"][name] for name in ("aborted", "fenced")})  # noqa: T201 (how it noticed)
             heir.stop()
     once.out(conversion.event_id for conversion in floor.conversions())
-    assert list(once.violations()) == []
+    ended = EachEndingTold()
+    ended.read(floor.places("orders"))
+    ended.out(floor.endings())
+    assert [*once.violations(), *ended.violations()] == []
 
 
 def take_over(floor: ShopFloor, instance_id: str) -> None:

@@ -12,7 +12,7 @@ from consumer.demo.publish import Publisher
 from consumer.emulators.shop import Published, Truth
 from tests.broker.role_process import STEPS
 from tests.broker.shopfloor import OPEN, Process, ShopFloor, Told, whole
-from tests.guarantees import EachOnce, OneEndingEach, OneLetterEach
+from tests.guarantees import EachEndingTold, EachOnce, OneEndingEach, OneLetterEach
 
 SEED = 20_261
 KILLS = 50
@@ -48,7 +48,7 @@ def restart(floor: ShopFloor) -> None:
 
 @pytest.mark.timeout(600)
 def test_killed_fifty_times_each_conversion_comes_once(open_floor: Callable[..., ShopFloor]) -> None:
-    """Fifty kill -9, many inside an open transaction: all conversions, each once, and state as the changelog says."""
+    """Fifty kill -9, many inside an open transaction: all conversions and endings, each once, and state as told."""
     print(f"seed {SEED}")  # noqa: T201 (so that a failure can be repeated)
     rng, told = Random(SEED), whole(SEED, orders=500)
     # So long that a killed process's transaction must be ended by its successor, not by the cluster.
@@ -79,6 +79,10 @@ def test_killed_fifty_times_each_conversion_comes_once(open_floor: Callable[...,
     assert list(letters.violations()) == []
     assert len(ended) > len(once) // 2  # what was killed between its commit and the note is missing
     assert list(ended.violations()) == []
+    told_once = EachEndingTold()
+    told_once.read(floor.places("orders"))
+    told_once.out(floor.endings())
+    assert list(told_once.violations()) == []
     kept = floor.state("one")
     assert len(kept) > len(once)
     assert list(kept.violations()) == []

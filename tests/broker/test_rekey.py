@@ -22,7 +22,7 @@ from consumer.model import Record
 from consumer.rekey.loop import RekeyLoop
 from tests.broker.role_process import STEPS
 from tests.broker.shopfloor import OPEN, Process, ShopFloor, Told, wait_for, whole
-from tests.guarantees import EachOnce, MovedOnce, OneEndingEach, OneLetterEach
+from tests.guarantees import EachEndingTold, EachOnce, MovedOnce, OneEndingEach, OneLetterEach
 
 SEED = 90_210
 KILLS = 16
@@ -70,14 +70,16 @@ def check_moved(floor: ShopFloor) -> None:
 
 
 def check_converted(floor: ShopFloor, told: list[Told]) -> None:
-    """The oracle's conversions and letters, each once, as a reader of committed records sees them."""
-    once, letters = EachOnce(), OneLetterEach()
+    """The oracle's conversions and letters, and the endings, each once, as a reader of committed records sees them."""
+    once, letters, ended = EachOnce(), OneLetterEach(), EachEndingTold()
     once.truth(each for each in told if isinstance(each, Truth))
     letters.published(each for each in told if isinstance(each, Published))
     conversions = floor.conversions()
     once.out(conversion.event_id for conversion in conversions)
     letters.out(headers for _, _, headers in floor.letters())
-    assert [*once.violations(), *letters.violations()] == []
+    ended.read(floor.places("orders-by-checkout"))
+    ended.out(floor.endings())
+    assert [*once.violations(), *letters.violations(), *ended.violations()] == []
     alone = {conversion.checkout_id for conversion in conversions if conversion.order_only}
     assert alone & met(told) == set()
 

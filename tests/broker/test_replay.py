@@ -78,3 +78,10 @@ def test_letters_sent_back_become_what_they_would_have_been(open_floor: Callable
     places = {_place(headers) for _, _, headers in letters}
     assert {(at.origin_topic, str(at.origin_partition), str(at.origin_offset)) for at in came} <= places
     assert [(key, value) for key, value, _ in _because(floor, "misdirected")] == [(b"k", b"x")]
+    ended: dict[tuple[str, str, str], set[str]] = {}
+    for each in floor.endings():
+        ended.setdefault((each.topic, str(each.partition), str(each.offset)), set()).add(each.ending)
+    for at in came:
+        place = at.origin_topic, str(at.origin_partition), str(at.origin_offset)
+        assert ended[place] in ({"letter", "conversion"}, {"letter", "conversion", "reread"})
+    assert {topic for topic, _, _ in ended} == {floor.settings.topics.orders}

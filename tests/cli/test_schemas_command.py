@@ -33,10 +33,11 @@ def test_check_compares_with_the_registry(capi: Callable[..., tuple[int, str]]) 
     with RegistryThread() as registry:
         code, said = capi(registry.url, "check", "-o", "json")
         assert code == 0
-        assert sum("does not have yet" in finding["what"] for finding in json.loads(said)) == 4
+        assert sum("does not have yet" in finding["what"] for finding in json.loads(said)) == 5
         code, said = capi(registry.url, "register", "-o", "json")
         assert code == 0
-        assert list(json.loads(said)) == ["capi.conversions-value", "capi.receipts-value"]
+        ours = ["capi.conversions-value", "capi.endings-value", "capi.receipts-value"]
+        assert list(json.loads(said)) == ours
         code, said = capi(registry.url, "check")
         assert code == 0
         assert "registry capi.conversions-value v1 read by ours: ok" in said
@@ -60,6 +61,7 @@ def test_register_takes_the_shops_schemas_only_if_asked(capi: Callable[..., tupl
         assert code == 0
         assert set(json.loads(said)) == {
             "capi.conversions-value",
+            "capi.endings-value",
             "capi.receipts-value",
             "orders-value",
             "checkouts-value",

@@ -20,7 +20,7 @@ def test_order_under_two_ids_counts_once(shop: Shop, told: Told, first: str, sec
     (event,) = told(shop.plan(shop.order(checkout_id="", event_id=first)))
     assert event.event_id == (first or "purchase:o1")
     (planned,) = shop.plan(shop.order(checkout_id="", at_s=200, event_id=second))
-    assert planned == Repeated(Ending.DUPLICATE, SECOND_ID if second else "")
+    assert planned == Repeated(Ending.DUPLICATE, ("purchase:o1",), SECOND_ID if second else "")
 
 
 def test_one_id_on_two_orders_is_found(shop: Shop) -> None:
@@ -28,14 +28,15 @@ def test_one_id_on_two_orders_is_found(shop: Shop) -> None:
     shop.plan(shop.order(checkout_id="", event_id="px-1"))
     (other,) = shop.plan(shop.order("o2", "", event_id="px-1", total=5))
     (same,) = shop.plan(shop.order("o3", "", event_id="px-1"))
-    assert (other, same) == (Repeated(Ending.CONFLICT, SHARED_ID), Repeated(Ending.DUPLICATE, SHARED_ID))
+    shared = ("px-1",), SHARED_ID
+    assert (other, same) == (Repeated(Ending.CONFLICT, *shared), Repeated(Ending.DUPLICATE, *shared))
 
 
 def test_one_id_on_two_checkouts_is_found(shop: Shop) -> None:
     """The same for the steps of checkouts."""
     shop.plan(shop.step(event_id="px-1"))
     (other,) = shop.plan(shop.step(checkout_id="c2", event_id="px-1"))
-    assert other == Repeated(Ending.DUPLICATE, SHARED_ID)
+    assert other == Repeated(Ending.DUPLICATE, ("px-1",), SHARED_ID)
 
 
 def test_each_kind_is_counted_with_an_example(shop: Shop) -> None:

@@ -14,6 +14,7 @@ Told: TypeAlias = Callable[[list[Planned]], list[Conversion]]
 Shop: TypeAlias = Any
 DAY_S = 86_400
 DENIED = Consent(ads=ConsentState.DENIED)
+PURCHASE = ("purchase:o1",)
 
 
 def test_purchase_of_completed_checkout_is_joined_at_once(shop: Shop, told: Told) -> None:
@@ -147,7 +148,10 @@ def test_same_record_again_is_a_reread(shop: Shop) -> None:
     """A rewound offset makes no second conversion, of an order or of a step, waiting or not."""
     step, order, waiting = shop.step(), shop.order(checkout_id=""), shop.order("o2", "c2")
     shop.plan(step, order, waiting)
-    assert shop.plan(step, order, waiting) == [Repeated(Ending.REREAD)] * 3
+    assert shop.plan(step, order, waiting) == [
+        Repeated(Ending.REREAD, (event_id,))
+        for event_id in ("begin_checkout:c1", "purchase:o1", "purchase:o2")
+    ]
     assert shop.memory.waiting == 1
 
 
@@ -156,16 +160,17 @@ def test_update_that_changes_nothing_is_a_duplicate_without_being_decoded(shop: 
     shop.plan(shop.order(checkout_id=""))
     update = shop.order(checkout_id="", at_s=500, paid_at_ms=shop.order().told.head.paid_at_ms)
     shop.book.orders.clear()
-    assert shop.plan(update) == [Repeated(Ending.DUPLICATE)]
+    assert shop.plan(update) == [Repeated(Ending.DUPLICATE, PURCHASE)]
 
 
 def test_update_with_the_same_worth_is_a_duplicate_and_another_a_conflict(shop: Shop) -> None:
     """Value, currency and items decide; the first one wins."""
     shop.plan(shop.order(checkout_id=""))
-    assert shop.plan(shop.order(checkout_id="", rest=b"new address")) == [Repeated(Ending.DUPLICATE)]
-    assert shop.plan(shop.order(checkout_id="", total=1)) == [Repeated(Ending.CONFLICT)]
+    same, conflict = Repeated(Ending.DUPLICATE, PURCHASE), Repeated(Ending.CONFLICT, PURCHASE)
+    assert shop.plan(shop.order(checkout_id="", rest=b"new address")) == [same]
+    assert shop.plan(shop.order(checkout_id="", total=1)) == [conflict]
     other = (Item("sku-2", 1, 1999),)
-    assert shop.plan(shop.order(checkout_id="", items=other, rest=b"items")) == [Repeated(Ending.CONFLICT)]
+    assert shop.plan(shop.order(checkout_id="", items=other, rest=b"items")) == [conflict]
 
 
 def test_one_pixel_id_for_events_of_two_names(shop: Shop, told: Told) -> None:

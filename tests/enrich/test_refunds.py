@@ -14,6 +14,7 @@ Told = Callable[[list[Planned]], list[Conversion]]
 DAY_S = 86_400
 FIRST = Refund("r1", T0_MS + 200_000, 500, (Item("sku-1", 1, 500),))
 SECOND = Refund("r2", T0_MS + 300_000, 700)
+PURCHASE = ("purchase:o1",)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_partial_refunds_add_up_and_count_once(paid: Shop, told: Told) -> None:
     second = paid.plan(paid.order(checkout_id="", at_s=300, refunds=(FIRST, SECOND), rest=b"2"))
     assert [event.event_id for event in told(second)] == ["refund:o1:r2"]
     again = paid.plan(paid.order(checkout_id="", at_s=400, refunds=(FIRST, SECOND), rest=b"3"))
-    assert again == [Repeated(Ending.DUPLICATE)]
+    assert again == [Repeated(Ending.DUPLICATE, (*PURCHASE, "refund:o1:r1", "refund:o1:r2"))]
 
 
 def test_purchase_and_refunds_of_one_record_have_one_ending(shop: Shop) -> None:
@@ -105,7 +106,7 @@ def test_cancellation_gives_back_the_rest_once(paid: Shop, told: Told) -> None:
     assert (event.event_id, event.value_minor) == ("refund:o1:cancel", 1499)
     assert event.event_time == T0_MS + 400_000
     later = paid.order(checkout_id="", status="CANCELLED", at_s=500, refunds=(FIRST, SECOND), rest=b"9")
-    assert paid.plan(later) == [Repeated(Ending.DUPLICATE)]
+    assert paid.plan(later) == [Repeated(Ending.DUPLICATE, ("refund:o1:r1", "refund:o1:cancel"))]
     assert told(paid.plan(paid.order(checkout_id="", at_s=600, refunds=(SECOND,), rest=b"10"))) == []
 
 
@@ -121,11 +122,11 @@ def test_cancelled_whole_gives_back_all_items(paid: Shop, told: Told) -> None:
         ({"status": "CANCELLED", "paid_at_ms": 0}, Filtered("state_cancelled")),
         ({"status": "PENDING", "paid_at_ms": 0, "refunds": (FIRST,)}, Filtered("state_pending")),
         ({"status": "FULFILLED"}, Filtered("state_fulfilled")),
-        ({"refunds": (Refund("r9", T0_MS + 200_000, 2000),)}, Repeated(Ending.DUPLICATE)),
+        ({"refunds": (Refund("r9", T0_MS + 200_000, 2000),)}, Repeated(Ending.DUPLICATE, PURCHASE)),
         ({"status": "REFUNDED", "refunds": (Refund("r9", T0_MS, 2000),)}, Filtered("state_refunded")),
-        ({"refunds": (Refund("r9", T0_MS + 10_000_000, 1),)}, Repeated(Ending.DUPLICATE)),
-        ({"refunds": (Refund("r9", T0_MS - 8 * DAY_MS, 1),)}, Repeated(Ending.DUPLICATE)),
-        ({"refunds": (Refund("r9", T0_MS, 0),)}, Repeated(Ending.DUPLICATE)),
+        ({"refunds": (Refund("r9", T0_MS + 10_000_000, 1),)}, Repeated(Ending.DUPLICATE, PURCHASE)),
+        ({"refunds": (Refund("r9", T0_MS - 8 * DAY_MS, 1),)}, Repeated(Ending.DUPLICATE, PURCHASE)),
+        ({"refunds": (Refund("r9", T0_MS, 0),)}, Repeated(Ending.DUPLICATE, PURCHASE)),
     ],
 )
 def test_what_gives_nothing_back(paid: Shop, changes: dict[str, object], expected: Planned) -> None:
@@ -165,7 +166,7 @@ def test_reread_gives_nothing_back_again(paid: Shop) -> None:
     """An operator rewinds: the same record makes no second refund."""
     record = paid.order(checkout_id="", at_s=200, status="FULFILLED", paid_at_ms=T0_MS, refunds=(FIRST,))
     paid.plan(record)
-    assert paid.plan(record) == [Repeated(Ending.REREAD)]
+    assert paid.plan(record) == [Repeated(Ending.REREAD, ("refund:o1:r1",))]
 
 
 @given(st.lists(st.integers(1, 6), max_size=8), st.booleans())
