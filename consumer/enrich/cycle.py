@@ -11,9 +11,9 @@ import structlog
 from consumer.clock import Clock
 from consumer.enrich.checks import Ground
 from consumer.enrich.intake import Intake
-from consumer.enrich.pair import Happened, Pair
+from consumer.enrich.pair import Pair
 from consumer.enrich.pairs import Pairs
-from consumer.enrich.planned import Refused
+from consumer.enrich.planned import Happened, Refused
 from consumer.enrich.tally import Tally
 from consumer.enrich.transactions import Transactions
 from consumer.errors import SchemaUnavailable, Unreachable

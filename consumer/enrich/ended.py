@@ -9,8 +9,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from consumer.enrich.pair import Happened
-from consumer.enrich.planned import Also, Converted, Planned, Repeated
+from consumer.enrich.planned import Also, Converted, Happened, Planned, Repeated
 from consumer.model import Conversion, Ending, EventName, OrderEnding, OrderHead, Record
 from consumer.money import exponent
 

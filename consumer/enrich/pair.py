@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from msgspec import Struct
-
 from consumer.enrich.intake import Intake, next_of
 from consumer.enrich.memory import WAITING, Memory
 from consumer.enrich.plan import plan, plan_time
-from consumer.enrich.planned import Planned
+from consumer.enrich.planned import Happened
 from consumer.enrich.replay import as_original
 from consumer.enrich.rules import Rules
 from consumer.errors import SchemaUnavailable
 from consumer.ingest.mapping import DecodedHead
-from consumer.model import Checkout, Order, OrderHead, Record, TopicPartition
+from consumer.model import Checkout, Order, Record, TopicPartition
 from consumer.state.overlay import Overlay
 from consumer.state.store import Checkpoint, Store
 from consumer.state.value import expiry_of
@@ -42,17 +40,6 @@ class Reads(Protocol):
     def checkout(self, record: Record) -> Checkout | None:
         """The whole step of a checkout."""
         ...
-
-
-class Happened(Struct, frozen=True, gc=False):
-    """What became of a record. `record` is None where time alone ended the wait of an order.
-
-    `head` is the record's, if it is an order that could be read.
-    """
-
-    record: Record | None
-    planned: Planned
-    head: OrderHead | None = None
 
 
 class Pair:

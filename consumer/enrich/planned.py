@@ -5,7 +5,7 @@ from typing import ClassVar, TypeAlias
 
 from msgspec import Struct
 
-from consumer.model import Conversion, Ending
+from consumer.model import Conversion, Ending, OrderHead, Record
 
 
 class Converted(Struct, frozen=True, gc=False):
@@ -77,6 +77,17 @@ class Refused(Struct, frozen=True, gc=False):
 
 _ENDINGS = list(Ending)
 Planned: TypeAlias = Converted | Also | Waits | Repeated | Filtered | Kept | Empty | Refused
+
+
+class Happened(Struct, frozen=True, gc=False):
+    """What became of a record. `record` is None where time alone ended the wait of an order.
+
+    `head` is the record's, if it is an order that could be read.
+    """
+
+    record: Record | None
+    planned: Planned
+    head: OrderHead | None = None
 
 
 def ending_of(planned: Planned) -> tuple[Ending, str] | None:

@@ -8,8 +8,8 @@ from consumer.clock import Clock
 from consumer.deadletter.letter import ingest_letter
 from consumer.enrich.checks import Ground
 from consumer.enrich.ended import EncodeEnding, endings, fitted
-from consumer.enrich.pair import Happened, Pair
-from consumer.enrich.planned import Also, Converted, Refused
+from consumer.enrich.pair import Pair
+from consumer.enrich.planned import Also, Converted, Happened, Refused
 from consumer.enrich.tally import Tally
 from consumer.kafka.errors import TransactionLost
 from consumer.kafka.lasting import LastingWriter

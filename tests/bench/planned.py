@@ -10,8 +10,8 @@ from msgspec import Struct
 from consumer.clock import SystemClock
 from consumer.codec import Encoder, load_schema
 from consumer.emulators.shop import Topic
-from consumer.enrich.pair import Happened, Pair, Reads
-from consumer.enrich.planned import Also, Converted
+from consumer.enrich.pair import Pair, Reads
+from consumer.enrich.planned import Also, Converted, Happened
 from consumer.enrich.rules import Encode, Rules, rules_of
 from consumer.ingest import Ingest
 from consumer.kafka.registry import SchemaStore

@@ -4,8 +4,8 @@ import pytest
 
 from consumer.codec import Encoder, load_schema
 from consumer.enrich.ended import endings, fitted
-from consumer.enrich.pair import Happened
 from consumer.enrich.plan import Arrival
+from consumer.enrich.planned import Happened
 from consumer.errors import Undecodable
 from consumer.ingest.mapping import DecodedHead
 from consumer.model import OrderEnding, OrderHead, Refund
