@@ -8,6 +8,7 @@ is read again, and a late receipt that is written twice says the same thing twic
 import threading
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as TookTooLong
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import structlog
@@ -44,6 +45,7 @@ COMMIT_EVERY_S = 5.0
 ASK_MARGIN_S = 10.0
 FLUSH_TIMEOUT_S = 10.0
 AGAIN_S = 30.0
+START_BEFORE_S = 3600
 
 
 class NotTold(CapiError):
@@ -264,14 +266,14 @@ class DiagnosisLoop:
         self._beat_s = self._clock.monotonic_s()
 
     def _serve(self, stop: threading.Event) -> None:
-        ground = check(self._settings, self._destination)
+        ground, now_ms = check(self._settings, self._destination), self._clock.now_ms()
         settle_start(
             self._settings.kafka,
             ground.topics.control,
             self._group,
             [ground.topics.receipts],
-            "now",
-            self._clock.now_ms(),
+            _started(now_ms),
+            now_ms,
         )
         self._beat()
         reader, writer = Reader(self._settings.kafka, self._group), Writer(self._settings.kafka)
@@ -330,6 +332,11 @@ class DiagnosisLoop:
 
     def __repr__(self) -> str:
         return f"<DiagnosisLoop {self._destination.name}: {self._clerk or self._halted or 'stopped'}>"
+
+
+def _started(now_ms: int) -> str:
+    """Where it starts the first time: before its destination did, which need not have waited for it."""
+    return datetime.fromtimestamp(now_ms // 1000 - START_BEFORE_S, UTC).isoformat()
 
 
 class _Line(Struct):
