@@ -13,7 +13,7 @@ Where sources leave a choice: fields of the user are lists, as the newest pages 
 older ones, which also forbade phone numbers. Names are told without any sign, though OpenAI would keep those beyond
 ASCII: such a name matches nobody. An item's amount is that of one piece, and has its currency beside it. An order whose
 page isn't known comes from `other`, since `web` demands a page. The payment step is a custom event, which the pixel
-must name alike. Every identifier may be missing: such an event counts, but for nobody's click.
+must name alike. OpenAI lets every identifier be missing; here such an event is held back: it would count for nobody.
 """
 
 import re
@@ -64,6 +64,10 @@ HASHED = (
     ("first_names_sha256", "first_name"),
     ("last_names_sha256", "last_name"),
 )
+IDENTIFYING = frozenset({"emails_sha256", "phone_numbers_sha256", "external_ids_sha256", "obref"})
+BROWSER = frozenset({"ip_address", "user_agent"})
+"""Together they identify too; names and places only help."""
+
 PLACES = (
     ("countries", "country", re.compile(r"[A-Za-z]{2}")),
     ("regions", "region", re.compile(r".{1,128}")),
@@ -92,6 +96,12 @@ def event(conversion: Conversion, account: Account) -> bytes | Unfit:
     del account
     if not 0 < conversion.event_time < LATEST_MS:
         return Unfit("event_time", "event_time is out of range")
+    user, oppref = _user(conversion), _opaque(conversion, "oppref")
+    if not oppref and IDENTIFYING.isdisjoint(user) and not user.keys() >= BROWSER:
+        return Unfit(
+            "no_identifiers",
+            "the shop gave no e-mail, phone, customer id, oppref or obref, nor IP address and user agent together",
+        )
     name, page = EVENTS[conversion.event_name], page_address(conversion.page_url)
     told = {
         "id": conversion.event_id,
@@ -100,9 +110,9 @@ def event(conversion: Conversion, account: Account) -> bytes | Unfit:
         "timestamp_ms": conversion.event_time,
         "action_source": "web" if page else "other",
         "source_url": page,
-        "oppref": _opaque(conversion, "oppref"),
+        "oppref": oppref,
         "opt_out": conversion.sale_opt_out,
-        "user": _user(conversion),
+        "user": user,
         "data": {"type": "custom" if name in CUSTOM else "contents", **_data(conversion)},
     }
     return orjson.dumps(_known(told))

@@ -12,6 +12,7 @@ from consumer.platforms import PLATFORMS
 from consumer.platforms.contract import Platform
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -55,3 +56,11 @@ def test_the_guide_tells_of_every_field() -> None:
 def test_what_the_guide_names_is_there(path: str) -> None:
     """A newcomer who looks for it finds it."""
     assert (ROOT / path).exists()
+
+
+def test_the_readme_has_its_rows(platform: Platform) -> None:
+    """What it needs, and what it takes."""
+    section = README.partition("## Platforms")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert rows.count(platform.name) >= 2
+    assert set(rows) <= PLATFORMS.keys()
