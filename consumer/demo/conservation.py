@@ -21,6 +21,7 @@ def violations(facts: Facts) -> Iterator[str]:
         yield f"the run was given up before all was done: {facts.run.quiet}"
     for side in SIDES:
         yield from _input(facts, side)
+    yield from _endings(facts)
     yield from _conversions(facts)
     yield from _letters(facts)
     for name, destined in facts.destinations.items():
@@ -40,6 +41,15 @@ def _input(facts: Facts, side: str) -> Iterator[str]:
         yield f"{side}: the topic holds {stored} records, enrich read {read}"
     if read != endings:
         yield f"{side}: enrich read {read} records, {endings} have an ending"
+
+
+def _endings(facts: Facts) -> Iterator[str]:
+    """How orders ended, as counted and as told."""
+    for ending in Ending:
+        counted = facts.enriched.endings.get(("orders", ending.value), 0)
+        there = facts.stored.endings.get(ending.value, 0)
+        if counted != there:
+            yield f"{ending}: enrich counted {counted} orders, the topic of endings tells of {there}"
 
 
 def _conversions(facts: Facts) -> Iterator[str]:

@@ -23,7 +23,7 @@ from consumer.emulators.platforms import STAND_INS
 from consumer.emulators.shop import Plan
 from consumer.enrich.tally import TallySnapshot
 from consumer.kafka.registry import SchemaStore
-from consumer.model import Conversion, Receipt
+from consumer.model import Conversion, OrderEnding, Receipt
 from consumer.settings import Settings
 
 
@@ -69,6 +69,7 @@ def _facts(run_: Run, around: Surroundings, shop: Shop, counted: Counted) -> Fac
         accounts = _deliveries(back, settings, around.store, held)
         stored = Stored(
             inputs={side: sum(1 for _ in back.records(topic)) for side, topic in _inputs(settings)},
+            endings=_endings(back, settings, around.store),
             conversions=Counter(conversion.event_name for conversion in held.values()),
             order_only=sum(conversion.order_only for conversion in held.values()),
             letters={of: sum(1 for _ in back.records(topic)) for of, topic in _letters(settings)},
@@ -100,6 +101,12 @@ def _conversions(back: ReadBack, settings: Settings, store: SchemaStore) -> dict
     decode = Decoder(Conversion, load_schema("conversion"), store.schema)
     records = back.records(f"{settings.topics.prefix}.conversions")
     return {(record.partition, record.offset): decode(record.value or b"") for record in records}
+
+
+def _endings(back: ReadBack, settings: Settings, store: SchemaStore) -> Counter[str]:
+    decode = Decoder(OrderEnding, load_schema("ending"), store.schema)
+    records = back.records(f"{settings.topics.prefix}.endings")
+    return Counter(decode(record.value or b"").ending for record in records)
 
 
 def _deliveries(

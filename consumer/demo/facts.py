@@ -44,10 +44,11 @@ class Enriched(Struct, frozen=True):
 class Stored(Struct, frozen=True):
     """What the topics hold, by reading them: records of the inputs, conversions by event, letters by topic's last word.
 
-    `letters` has `ingest` and a key for each platform.
+    `letters` has `ingest` and a key for each platform; `endings` is of orders, by ending.
     """
 
     inputs: Counts
+    endings: Counts
     conversions: Counts
     order_only: int
     letters: Counts

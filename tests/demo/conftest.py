@@ -88,6 +88,7 @@ def facts() -> Facts:
         ),
         stored=Stored(
             inputs={"orders": conversions["purchase"] + 43, "checkouts": steps + 300},
+            endings={"conversion": conversions["purchase"], "filtered": 40, "letter": 3},
             conversions=conversions,
             order_only=4,
             letters={"ingest": 3, "meta": REJECTED},

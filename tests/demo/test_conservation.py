@@ -75,6 +75,14 @@ CASES: dict[str, tuple[Change, str]] = {
         enriched(lambda of: replace(of, endings={**of.endings, ("orders", "duplicate"): 1})),
         "have an ending",
     ),
+    "ended and not told": (
+        stored(lambda of: replace(of, endings={**of.endings, "filtered": 39})),
+        "filtered: enrich counted 40 orders, the topic of endings tells of 39",
+    ),
+    "told and not ended": (
+        stored(lambda of: replace(of, endings={**of.endings, "reread": 1})),
+        "reread: enrich counted 0 orders, the topic of endings tells of 1",
+    ),
     "counted and not in the topic": (
         enriched(lambda of: replace(of, conversions={**of.conversions, "refund": 1})),
         "refund: enrich counted 1 conversions, their topic holds 0",
