@@ -394,7 +394,8 @@ def test_people_and_tokens_are_found_only_where_they_may_be(
     for path, body in listener.kept:
         search(f"collector {path}", body)
 
-    assert {"collector /v1/traces", "collector /v1/metrics", "state", "file one.log"} <= search.places
+    looked_at = {"topic endings value", "state", "file one.log"}
+    assert {"collector /v1/traces", "collector /v1/metrics", *looked_at} <= search.places
     reasons = {letter.headers["dlq.reason"] for letter in dispatch.letters("ingest")}
     assert {"undecodable", "missing_field", "no_currency"} <= reasons, reasons
     assert {letter.headers["dlq.reason"] for letter in dispatch.letters()} >= {"rejected", "unreadable"}
