@@ -47,7 +47,13 @@ LACKING = {
     "segment": set[str](),
     "debezium": {
         *("items.sku", "items.quantity", "items.price_minor", "items.name", "items.brand", "items.category"),
-        *("items.variant", "refunds.refund_id", "refunds.at_ms", "refunds.amount_minor"),
+        *(
+            "items.variant",
+            "refunds.refund_id",
+            "refunds.at_ms",
+            "refunds.amount_minor",
+            "refunds.order_minor",
+        ),
     },
 }
 """What a platform's records have no room for, or tell in another way; all else must be the same."""
