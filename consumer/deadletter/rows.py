@@ -1,4 +1,4 @@
-"""A letter as one flat row: what commands print and files hold. No key, and of the value what may be seen."""
+"""A letter as one flat row: what commands print and files hold. Neither key nor value is in it, only their sizes."""
 
 from msgspec import Struct
 
@@ -33,15 +33,6 @@ class Row(Struct, frozen=True):
     key_bytes: int
     value_bytes: int
     discarded: bool
-
-
-class Whole(Struct, frozen=True):
-    """A row with what its value tells: `kind` and `value`, or why it can't be told."""
-
-    letter: Row
-    kind: str = ""
-    value: object = None
-    unread: str = ""
 
 
 def row(letter: Read, *, discarded: bool) -> Row:
