@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import reduce
 from http import HTTPStatus
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 from urllib.parse import parse_qsl, urlsplit
@@ -14,13 +15,19 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from consumer.deliver.batch import FRAME_BYTES, Queue
+from consumer.deliver.delivery import Delivery, Now
 from consumer.deliver.http import _revealed
 from consumer.deliver.match import found
+from consumer.deliver.route import DEADLINE_MARGIN_MS, Expire, Send, Wants, route
+from consumer.deliver.settle import Progress
 from consumer.emulators.contract import Access, Asked, Refused, Taken
+from consumer.emulators.kept import Kept
 from consumer.emulators.platforms import STAND_INS
+from consumer.emulators.shop.records import PixelFire
 from consumer.forms import KIND_OF
 from consumer.ingest.identity import Address, Customer, hashed
-from consumer.model import Conversion, EventName
+from consumer.model import Conversion, EventName, Record
 from consumer.money import exponent
 from consumer.platforms import PLATFORMS
 from consumer.platforms.contract import (
@@ -415,3 +422,79 @@ def test_no_text_is_taken_for_an_identifier(
     if "user_agent" in gone:
         named = msgspec.structs.replace(named, user_agent="")
     assert shown(platform, named) in (shown(platform, told), None)
+
+
+def numbered(platform: Platform, conversion: Make, cases: Cases, count: int) -> list[bytes]:
+    """So many events that differ only by their ids."""
+    made = []
+    for number in range(count):
+        given = whole(platform, cases, event_id=f"{number:08}", order_id=f"{number:08}")
+        event = platform.event(conversion(given), account_at(platform))
+        assert isinstance(event, bytes)
+        made.append(event)
+    return made
+
+
+def test_limits_are_the_platforms(platform: Platform, conversion: Make, cases: Cases) -> None:
+    """As many events as our limit says are taken in one request; what is more is never put into one."""
+    limits = platform.limits
+    events = numbered(platform, conversion, cases, limits.events_max + 1)
+    at_ms = conversion(whole(platform, cases)).event_time
+    room = limits.bytes_max - FRAME_BYTES
+    most = next(
+        (n for n, size in enumerate(accumulate(map(len, events))) if size + n > room), limits.events_max
+    )
+    taken = STAND_INS[platform.name].check(*asked(platform, events[: min(most, limits.events_max)]), at_ms)
+    assert isinstance(taken, Taken), taken
+    assert len(taken.events) == min(most, limits.events_max)
+    queue, now = Queue(limits.events_max, limits.bytes_max, 0.0), Now(at_ms, 1.0)
+    told = conversion(whole(platform, cases))
+    for offset, event in enumerate(events):
+        record = Record("capi.conversions", 0, offset, at_ms, None, b"")
+        queue.add(Delivery(record, told, Progress(0), offset, event, at_ms + 1), 0, now)
+    sizes = []
+    while (group := queue.take(now)) is not None:
+        body = platform.request(account_at(platform), [each.event for each in group.deliveries]).body
+        assert len(body) <= limits.bytes_max
+        sizes.append(len(group.deliveries))
+    assert sum(sizes) == len(events)
+    assert max(sizes) <= limits.events_max
+    assert len(sizes) > 1
+
+
+def test_window_is_the_platforms(platform: Platform, conversion: Make, cases: Cases) -> None:
+    """What goes at the very end of its window is still taken; what is older ends before any request."""
+    told = conversion(whole(platform, cases))
+    wants, limits = Wants(frozenset(platform.events), account_at(platform)), platform.limits
+    since = (
+        told.corrects_event_time if limits.refund_until_ms and told.corrects_event_time else told.event_time
+    )
+    closes_ms = since + (limits.refund_until_ms or limits.age_max_ms) - DEADLINE_MARGIN_MS
+    told = msgspec.structs.replace(told, enriched_at=told.event_time)
+    assert isinstance(route(told, platform, wants, 0, closes_ms - 1), Send)
+    assert isinstance(route(told, platform, wants, 0, closes_ms), Expire)
+    event = platform.event(told, account_at(platform))
+    assert isinstance(event, bytes)
+    answer = STAND_INS[platform.name].check(*asked(platform, [event]), closes_ms - 1)
+    assert isinstance(answer, Taken), answer
+
+
+def test_pixel_and_server_count_once(platform: Platform, conversion: Make, cases: Cases) -> None:
+    """The pixel's purchase and the server's are one at the platform, whichever comes first."""
+    if EventName.PURCHASE not in platform.events:
+        return
+    told, stand_in = conversion(whole(platform, cases)), STAND_INS[platform.name]
+    answer = answered(platform, told)
+    assert isinstance(answer, Taken)
+    fired = PixelFire(
+        *("purchase", told.event_id, told.event_time, told.currency, told.value_minor, 2, told.order_id),
+        *(told.page_url, told.click_ids, frozenset({platform.name})),
+    )
+    pixel = stand_in.pixel(stand_in.fire(fired))
+    for first, second in ((answer.events, pixel), (pixel, answer.events)):
+        kept = Kept(10, last_wins=stand_in.last_wins)
+        kept.keep(first, "server" if first is answer.events else "pixel", told.event_time)
+        kept.keep(second, "server" if second is answer.events else "pixel", told.event_time + 1_000)
+        stats = kept.stats(1, 0)
+        assert (stats.server, stats.pixel, stats.after_dedupe) == (1, 1, 1)
+        assert stats.money == {told.currency: told.value_minor}
