@@ -2,6 +2,7 @@
 
 orders, checkouts ─► enrich ─► capi.conversions ─► deliver.<destination> (one each) ─► the platforms
   └► rekey, if orders are keyed otherwise           health and metrics look on
+                  what became of it all ─► ledger
 """
 
 import difflib
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -28,11 +29,14 @@ from consumer.model import Conversion, OrderEnding, Receipt
 from consumer.rekey.loop import RekeyLoop
 from consumer.settings import Destination, Settings
 from consumer.telemetry import traces
-from consumer.telemetry.health import HealthServer, Role
+from consumer.telemetry.health import Answer, HealthServer, Role
 from consumer.telemetry.metrics import Metrics
 from consumer.telemetry.otlp import VERSION
 
-REKEY, ENRICH, DELIVER = "rekey", "enrich", "deliver"
+if TYPE_CHECKING:
+    from consumer.ledger.loop import LedgerLoop
+
+REKEY, ENRICH, DELIVER, LEDGER = "rekey", "enrich", "deliver", "ledger"
 CLOSE_TIMEOUT_S = 30.0
 """What closing the clients may take after the drain's own deadline."""
 
@@ -54,9 +58,11 @@ class App:
         """
         self.rekey: RekeyLoop | None = None
         self.enrich: EnrichLoop | None = None
+        self.ledger: LedgerLoop | None = None
         self.destinations: Sequence[DestinationLoop] = ()
         self.failure: BaseException | None = None
         self._diagnoses: list[DiagnosisLoop] = []
+        self._answers: dict[str, Answer] = {}
         self._settings = settings
         self._roles = frozenset(roles) if roles is not None else _needed(settings)
         self._served = chosen(settings, destinations) if DELIVER in self._roles else ()
@@ -93,20 +99,23 @@ class App:
             self._build_enrich(store)
         if REKEY in self._roles:
             self._build_rekey(store)
+        if LEDGER in self._roles:
+            self._build_ledger(store)
         metrics = Metrics(
             settings,
             rekey=self.rekey.tally.snapshot if self.rekey is not None else None,
             enrich=self.enrich.tally.snapshot if self.enrich is not None else None,
+            ledger=self.ledger.snapshot if self.ledger is not None else None,
             destinations=lambda: [loop.tally.snapshot() for loop in self.destinations],
             clock=self._clock,
         )
         self._open.callback(metrics.close)
         roles: list[Role] = [
             loop
-            for loop in (self.rekey, self.enrich, *self.destinations, *self._diagnoses)
+            for loop in (self.rekey, self.enrich, *self.destinations, *self._diagnoses, self.ledger)
             if loop is not None
         ]
-        health = HealthServer(settings.http, roles, metrics.page, self._clock)
+        health = HealthServer(settings.http, roles, metrics.page, self._clock, self._answers)
         health.start()
         self._open.callback(health.stop)
         self._health = health
@@ -130,6 +139,15 @@ class App:
             self._settings, checked_ingest(self._settings, store).order_head, self._clock
         )
         self._threads.append(self._thread("rekey", loop.run))
+
+    def _build_ledger(self, store: SchemaStore) -> None:
+        from consumer.ledger.answers import Answers  # noqa: PLC0415 (a database that other roles don't need)
+        from consumer.ledger.loop import LedgerLoop  # noqa: PLC0415 (the same)
+
+        loop = self.ledger = LedgerLoop(self._settings, store.schema, self._clock)
+        answers = Answers(loop, self._settings.topics.prefix)
+        self._answers.update({"/v1/why": answers.why, "/v1/conservation": answers.conservation})
+        self._threads.append(self._thread(loop.name, loop.run))
 
     def _build_deliver(self, store: SchemaStore) -> None:
         schema = load_schema("receipt")
@@ -223,10 +241,10 @@ class App:
 
 
 def _needed(settings: Settings) -> frozenset[str]:
-    """All roles but rekey, where there is nothing to rekey."""
-    return frozenset(
-        {ENRICH, DELIVER} if settings.topics.orders_keyed_by_checkout else {REKEY, ENRICH, DELIVER}
-    )
+    """All roles but rekey, where there is nothing to rekey, and the ledger, unless it is asked for."""
+    rekey = set() if settings.topics.orders_keyed_by_checkout else {REKEY}
+    ledger = {LEDGER} if settings.ledger.enabled else set()
+    return frozenset({ENRICH, DELIVER} | rekey | ledger)
 
 
 def chosen(settings: Settings, names: Collection[str]) -> tuple[Destination, ...]:

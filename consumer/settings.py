@@ -288,6 +288,18 @@ class Destination(Section):
     )
 
 
+class LedgerSettings(Section):
+    """What became of each order, kept to be asked for."""
+
+    enabled: bool = Field(default=False, description="Whether `capi run` without a role runs it, too.")
+    dir: Path = Field(Path(".capi/ledger"), description="Folder of its file; one process at a time.")
+    retention_days: Positive = Field(
+        30, description="How long it remembers, in stream time; no longer than the topics keep receipts."
+    )
+    memory_max_mb: Positive = Field(512, description="What its database may take of memory.")
+    judge_every_s: Positive = Field(15, description="How often it is checked that no delivery is missing.")
+
+
 class TelemetrySettings(Section):
     """What is exported, beside /metrics."""
 
@@ -324,6 +336,7 @@ class Settings(BaseSettings):
     join: JoinSettings = JoinSettings()
     gate: GateSettings = GateSettings()
     consent: ConsentSettings = ConsentSettings()
+    ledger: LedgerSettings = LedgerSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     start: Start = Field("earliest", description="Where a group without offsets starts: once, recorded.")
     destinations: tuple[Destination, ...] = Field((), description="Where conversions go.")

@@ -13,6 +13,7 @@ import typer
 from consumer.cli import (
     config,
     demo,
+    dlq,
     doctor,
     emulate,
     mapping,
@@ -23,6 +24,7 @@ from consumer.cli import (
     state,
     topics,
     traffic,
+    why,
 )
 from consumer.errors import CapiError
 
@@ -38,9 +40,11 @@ app.command("traffic")(traffic.traffic)
 app.command("emulate")(emulate.emulate)
 app.command("preview")(preview.preview)
 app.command("doctor")(doctor.doctor)
+app.command("why")(why.why)
 app.add_typer(topics.group, name="topics")
 app.add_typer(offsets.group, name="offsets")
 app.add_typer(state.group, name="state")
+app.add_typer(dlq.group, name="dlq")
 app.add_typer(schemas.group, name="schemas")
 app.add_typer(mapping.group, name="mapping")
 app.add_typer(config.group, name="config")

@@ -24,6 +24,7 @@ class RoleName(StrEnum):
     REKEY = "rekey"
     ENRICH = "enrich"
     DELIVER = "deliver"
+    LEDGER = "ledger"
 
 
 def run(

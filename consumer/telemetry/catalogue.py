@@ -98,6 +98,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "Events found at fault by the platform after it had accepted them.",
     ),
     Metric("capi_undiagnosed", "gauge", ("destination",), "Accepted events that may yet be found at fault."),
+    Metric("capi_owed", "gauge", ("destination",), "Conversions that the ledger says a destination is owed."),
+    Metric(
+        "capi_missing",
+        "gauge",
+        ("destination",),
+        "Of these, below the committed offset and without an outcome: must be 0.",
+    ),
     Metric(
         "capi_match_events_total", "counter", ("destination", "event"), "Events looked at for identifiers."
     ),

@@ -5,8 +5,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import orjson
 from aiohttp import web
@@ -18,6 +18,8 @@ from consumer.telemetry import metrics
 
 SILENT_MAX_S = 60.0
 """A loop that gives no sign of life for longer is stuck. Longer than any call that blocks a loop."""
+Answer: TypeAlias = Callable[[Mapping[str, str]], tuple[int, bytes]]
+"""A role's own page: the query to an HTTP status and JSON. Runs on another thread."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -53,11 +55,13 @@ class HealthServer:
         roles: Sequence[Role],
         page: Callable[[], bytes],
         clock: Clock | None = None,
+        answers: Mapping[str, Answer] | None = None,
     ) -> None:
-        """`page` makes the Prometheus page. Nothing listens before `start`."""
+        """`page` makes the Prometheus page, `answers` the pages of roles, by path. Nothing listens before `start`."""
         self._http = http
         self._roles = tuple(roles)
         self._page = page
+        self._answers = answers or {}
         self._clock = clock or SystemClock()
         self._draining = False
         self._port = 0
@@ -106,6 +110,8 @@ class HealthServer:
         application.router.add_get("/health/ready", self._ready)
         application.router.add_get("/health/status", self._status)
         application.router.add_get("/metrics", self._metrics)
+        for path, answer in self._answers.items():
+            application.router.add_get(path, _page_of(answer))
         return application
 
     async def _live(self, _: web.Request) -> web.Response:
@@ -136,6 +142,14 @@ class HealthServer:
 
     def __repr__(self) -> str:
         return f"<HealthServer {self._http.host}:{self._port}: {len(self._roles)} roles>"
+
+
+def _page_of(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def page(request: web.Request) -> web.Response:
+        status, body = await asyncio.to_thread(answer, dict(request.query))
+        return web.Response(body=body, status=status, content_type="application/json", headers=_NO_STORE)
+
+    return page
 
 
 def _answer(body: Mapping[str, object], *, ok: bool) -> web.Response:

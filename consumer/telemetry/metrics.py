@@ -31,6 +31,7 @@ from prometheus_client.registry import Collector
 from consumer.clock import Clock, SystemClock
 from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
 from consumer.enrich.tally import TallySnapshot
+from consumer.ledger.tally import LedgerSnapshot
 from consumer.rekey.tally import RekeySnapshot
 from consumer.settings import Settings
 from consumer.telemetry import logs
@@ -40,6 +41,7 @@ from consumer.telemetry.readings import Readings, readings
 
 Rekey: TypeAlias = Callable[[], RekeySnapshot]
 Enrich: TypeAlias = Callable[[], TallySnapshot]
+Ledger: TypeAlias = Callable[[], LedgerSnapshot]
 Destinations: TypeAlias = Callable[[], Sequence[DestinationSnapshot]]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -57,11 +59,12 @@ class Metrics:
         enrich: Enrich | None,
         destinations: Destinations,
         rekey: Rekey | None = None,
+        ledger: Ledger | None = None,
         clock: Clock | None = None,
     ) -> None:
         """A role that the process lacks is None. Exports only if `telemetry.otlp_endpoint` is set."""
         clock = clock or SystemClock()
-        self._moments = _Moments(settings.topics.prefix, rekey, enrich, destinations, clock)
+        self._moments = _Moments(settings.topics.prefix, rekey, enrich, ledger, destinations, clock)
         self._registry = CollectorRegistry()
         self._asking = threading.Lock()
         prometheus = PrometheusMetricReader(
@@ -110,12 +113,14 @@ class _Moments:
         prefix: str,
         rekey: Rekey | None,
         enrich: Enrich | None,
+        ledger: Ledger | None,
         destinations: Destinations,
         clock: Clock,
     ) -> None:
         self._prefix = prefix
         self._rekey = rekey
         self._enrich = enrich
+        self._ledger = ledger
         self._destinations = destinations
         self._clock = clock
         self._began_ns = clock.now_ms() * 1_000_000
@@ -136,9 +141,10 @@ class _Moments:
             return last
         rekey = self._rekey() if self._rekey is not None else None
         enrich = self._enrich() if self._enrich is not None else None
+        ledger = self._ledger() if self._ledger is not None else None
         destinations = self._destinations()
         made: Readings = {
-            **readings(self._prefix, enrich, destinations, self._clock.now_ms(), rekey),
+            **readings(self._prefix, enrich, destinations, self._clock.now_ms(), rekey, ledger),
             "capi_build_info": {(VERSION,): 1.0},
             "capi_log_keys_dropped_total": {(): float(logs.dropped())},
         }

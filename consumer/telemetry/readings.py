@@ -8,6 +8,7 @@ from typing import TypeAlias
 from consumer.deadletter.reasons import REASONS, Stage
 from consumer.deliver.tally import DestinationSnapshot, Matched
 from consumer.enrich.tally import TallySnapshot
+from consumer.ledger.tally import LedgerSnapshot
 from consumer.rekey.tally import RekeySnapshot
 
 Labels: TypeAlias = tuple[str, ...]
@@ -27,11 +28,13 @@ def readings(
     destinations: Sequence[DestinationSnapshot],
     now_ms: int,
     rekey: RekeySnapshot | None = None,
+    ledger: LedgerSnapshot | None = None,
 ) -> Readings:
     """Every reading of a process with these roles. Equal labels add up: two accounts share a platform's letters."""
     made: defaultdict[str, defaultdict[Labels, float]] = defaultdict(lambda: defaultdict(float))
     found = [_enrich(prefix, enrich, now_ms)] if enrich is not None else []
     found += [_rekey(prefix, rekey, now_ms)] if rekey is not None else []
+    found += [_ledger(prefix, ledger)] if ledger is not None else []
     found += [_destination(prefix, destination, now_ms) for destination in destinations]
     for some in found:
         for name, labels, value in some:
@@ -104,6 +107,16 @@ def _destination(prefix: str, at: DestinationSnapshot, now_ms: int) -> _Found:
     yield "capi_consumer_lag_records", (group, f"{prefix}.conversions"), at.lag
     yield from _age("capi_last_commit_age_seconds", group, at.last_commit_ms, now_ms)
     yield from _age("capi_token_age_seconds", name, at.token_read_ms, now_ms)
+
+
+def _ledger(prefix: str, at: LedgerSnapshot) -> _Found:
+    group = f"{prefix}.ledger"
+    for account in at.accounts:
+        yield "capi_owed", (account.destination,), account.owed
+        yield "capi_missing", (account.destination,), account.missing
+    yield "capi_active_partitions", (group,), at.partitions
+    for topic, lag in at.lag.items():
+        yield "capi_consumer_lag_records", (group, topic), lag
 
 
 def _match(name: str, at: Mapping[str, Matched]) -> _Found:

@@ -6,6 +6,7 @@ import pytest
 
 from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot, Matched
 from consumer.enrich.tally import TallySnapshot
+from consumer.ledger.tally import Account, LedgerSnapshot
 from consumer.rekey.tally import RekeySnapshot
 
 NOW_MS = 1_800_000_000_000
@@ -40,6 +41,13 @@ def enrich() -> TallySnapshot:
         last_commit_ms=NOW_MS - 2_000,
         lag={"orders": 12, "checkouts": 0},
     )
+
+
+@pytest.fixture
+def ledger() -> LedgerSnapshot:
+    """A ledger that misses something."""
+    accounts = (Account("meta-us", owed=9, delivered=6, missing=2), Account("ga4", owed=5, delivered=5))
+    return LedgerSnapshot(accounts, 7, {"capi.receipts": 3})
 
 
 @pytest.fixture

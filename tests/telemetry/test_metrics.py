@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
 from consumer.enrich.tally import TallySnapshot
+from consumer.ledger.tally import LedgerSnapshot
 from consumer.rekey.tally import RekeySnapshot
 from consumer.settings import Settings
 from consumer.telemetry.catalogue import CATALOGUE
@@ -32,7 +33,10 @@ class StandingClock:
 
 
 def page_of(
-    enrich: TallySnapshot | None, *destinations: DestinationSnapshot, rekey: RekeySnapshot | None = None
+    enrich: TallySnapshot | None,
+    *destinations: DestinationSnapshot,
+    rekey: RekeySnapshot | None = None,
+    ledger: LedgerSnapshot | None = None,
 ) -> str:
     """The page of a process with these roles."""
     metrics = Metrics(
@@ -40,6 +44,7 @@ def page_of(
         enrich=(lambda: enrich) if enrich is not None else None,
         destinations=lambda: destinations,
         rekey=(lambda: rekey) if rekey is not None else None,
+        ledger=(lambda: ledger) if ledger is not None else None,
         clock=StandingClock(),
     )
     try:
@@ -54,10 +59,13 @@ def samples(page: str) -> Samples:
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
 
-def test_the_catalogue_is_the_page(enrich: TallySnapshot, rekey: RekeySnapshot, destination: Make) -> None:
+def test_the_catalogue_is_the_page(
+    enrich: TallySnapshot, rekey: RekeySnapshot, ledger: LedgerSnapshot, destination: Make
+) -> None:
     """Names, types, labels and sentences exposed are exactly those of the catalogue."""
     exposed = {}
-    for family in text_string_to_metric_families(page_of(enrich, destination(), rekey=rekey)):
+    page = page_of(enrich, destination(), rekey=rekey, ledger=ledger)
+    for family in text_string_to_metric_families(page):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {frozenset(sample.labels) - {"le"} for sample in family.samples}
         exposed[name] = (family.type, labels, family.documentation)
@@ -114,6 +122,15 @@ def test_rekey_and_enrich_add_up(enrich: TallySnapshot, rekey: RekeySnapshot) ->
     assert made["capi_letters_total"]["capi.dlq.ingest", "too_large"] == 1
     assert made["capi_consumer_lag_records"]["capi.rekey", "orders"] == 6
     assert made["capi_active_partitions"] == {("capi.enrich",): 4, ("capi.rekey",): 2}
+
+
+def test_what_the_ledger_misses_is_told_by_destination(ledger: LedgerSnapshot) -> None:
+    """Also where nothing is missing, or nobody could tell that from a ledger that isn't there."""
+    made = readings("capi", None, (), NOW_MS, ledger=ledger)
+    assert made["capi_owed"] == {("meta-us",): 9, ("ga4",): 5}
+    assert made["capi_missing"] == {("meta-us",): 2, ("ga4",): 0}
+    assert made["capi_consumer_lag_records"] == {("capi.ledger", "capi.receipts"): 3}
+    assert made["capi_active_partitions"] == {("capi.ledger",): 7}
 
 
 def test_latencies_are_a_histogram(destination: Make) -> None:

@@ -12,6 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from consumer.deliver.tally import LATENCY_BOUNDS_S, DestinationSnapshot
 from consumer.enrich.tally import TallySnapshot
+from consumer.ledger.tally import LedgerSnapshot
 from consumer.rekey.tally import RekeySnapshot
 from consumer.settings import Settings, TelemetrySettings
 from consumer.telemetry import traces
@@ -84,11 +85,16 @@ def test_metrics_are_posted_with_the_latencies(
     collector: Collector,
     enrich: TallySnapshot,
     rekey: RekeySnapshot,
+    ledger: LedgerSnapshot,
     destination: Callable[..., DestinationSnapshot],
 ) -> None:
     """All of the catalogue arrives, the histogram too, and says which instance speaks."""
     metrics = Metrics(
-        collector.settings, enrich=lambda: enrich, destinations=lambda: [destination()], rekey=lambda: rekey
+        collector.settings,
+        enrich=lambda: enrich,
+        destinations=lambda: [destination()],
+        rekey=lambda: rekey,
+        ledger=lambda: ledger,
     )
     metrics.close()
     path, body = collector.posted.get(timeout=30)

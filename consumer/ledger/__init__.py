@@ -1,0 +1,1 @@
+"""What became of each order at each destination: a local file made of the topics, and the questions put to it."""
