@@ -18,6 +18,7 @@ from tests.bench.bounds import bounds
 from tests.bench.deliver import deliver
 from tests.bench.enrich import enrich
 from tests.bench.ground import Ground, RoleFailed
+from tests.bench.ledger import ledger
 from tests.bench.restore import restore
 from tests.bench.rows import Row, show, write
 
@@ -25,6 +26,7 @@ MEASURED: Mapping[str, Callable[[Ground, int, int], Iterator[Row]]] = {
     "enrich": enrich,
     "deliver": deliver,
     "restore": restore,
+    "ledger": ledger,
 }
 NAMED_ONLY: Mapping[str, Callable[[Ground, int, int], Iterator[Row]]] = {"bounds": bounds}
 """What takes too long for a run that names nothing."""

@@ -67,6 +67,7 @@ class Ground:
             "registry": {"url": self._registry, "cache_dir": str(folder / "schemas")},
             "topics": {"prefix": prefix, "orders": f"{prefix}.orders", "checkouts": f"{prefix}.checkouts"},
             "state": {"dir": str(folder / "state")},
+            "ledger": {"dir": str(folder / "ledger")},
             "destinations": list(destinations),
         }
         file = folder / "settings.yaml"

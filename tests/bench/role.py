@@ -13,6 +13,7 @@ from tests.bench.ground import Report
 from tests.bench.role_bounds import bounds
 from tests.bench.role_deliver import deliver
 from tests.bench.role_enrich import enrich
+from tests.bench.role_ledger import ledger
 from tests.bench.role_restore import restore
 from tests.bench.role_steps import steps
 
@@ -21,6 +22,7 @@ ROLES: Mapping[str, Callable[[Settings, Report], Report]] = {
     "steps": steps,
     "deliver": deliver,
     "restore": restore,
+    "ledger": ledger,
     "bounds": bounds,
 }
 

@@ -22,6 +22,7 @@ NAMES = {
         for what in ("rate", "cpu")
     ),
     *("restore.rate", "restore.cpu"),
+    *(f"ledger.{what}" for what in ("rate", "cpu", "why", "judge", "file")),
 }
 
 
