@@ -37,7 +37,7 @@ def why(
     if output is Output.JSON:
         write_json(story)
     elif story:
-        typer.echo("\n".join(lines(story)))
+        typer.echo("\n".join(map(_shown, lines(story))))
     if not story:
         typer.echo("The ledger knows nothing of it; it may not have come yet, or be too old.", err=True)
         raise typer.Exit(NOTHING)
@@ -101,18 +101,23 @@ def _delivery(delivery: "DeliveryStory") -> Iterator[str]:
     late = ", found by the platform afterwards" if delivery.late else ""
     yield f"  {delivery.destination}: {delivery.fate}{told and f' ({told})'}{late}"
     for receipt in delivery.receipts:
-        tries = f"{receipt.attempts} attempts, " if receipt.attempts != 1 else "1 attempt, "
-        status = f"HTTP {receipt.http_status}, " if receipt.http_status else ""
-        replay = f", replay {receipt.replay_id}" if receipt.replay_id else ""
-        yield f"    {_at(receipt.settled_at_ms)}  {receipt.outcome}: {tries}{status}settled then{replay}"
+        tries = f" after {_attempts(receipt.attempts)}" if receipt.attempts else ", never sent"
+        status = f", HTTP {receipt.http_status}" if receipt.http_status else ""
+        replay = f", in replay {receipt.replay_id}" if receipt.replay_id else ""
+        late = ", told late" if receipt.late else ""
+        yield f"    {_at(receipt.settled_at_ms)}  {receipt.outcome}{tries}{status}{replay}{late}"
     if delivery.put_aside is not None:
         due_ms = delivery.put_aside.not_before_ms
         due = f"due {_at(due_ms)}" if due_ms else "due when it has lain there for a while"
-        yield f"    put aside after {delivery.put_aside.attempts} attempts, {due}"
+        yield f"    put aside after {_attempts(delivery.put_aside.attempts)}, {due}"
     for letter in delivery.letters:
         at = f"{letter.at_topic}:{letter.at_partition}:{letter.at_offset}"
         yield f"    letter {at}: {letter.reason}{letter.message and f', {letter.message}'}"
     yield f"    next: {delivery.next}"
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"
 
 
 def _money(minor: int, currency: str) -> str:
@@ -120,6 +125,11 @@ def _money(minor: int, currency: str) -> str:
 
     digits = exponent(currency)
     return f", {minor / 10**digits:,.{digits}f} {currency}" if digits is not None else ""
+
+
+def _shown(line: str) -> str:
+    """As a terminal may have it: ids are the shop's, and may hold anything."""
+    return line if line.isprintable() else "".join(each if each.isprintable() else "?" for each in line)
 
 
 def _at(at_ms: int) -> str:
