@@ -13,6 +13,7 @@ import typer
 from consumer.cli import (
     config,
     demo,
+    dlq,
     doctor,
     emulate,
     mapping,
@@ -43,6 +44,7 @@ app.command("why")(why.why)
 app.add_typer(topics.group, name="topics")
 app.add_typer(offsets.group, name="offsets")
 app.add_typer(state.group, name="state")
+app.add_typer(dlq.group, name="dlq")
 app.add_typer(schemas.group, name="schemas")
 app.add_typer(mapping.group, name="mapping")
 app.add_typer(config.group, name="config")

@@ -5,6 +5,7 @@ Anyone may write to such a topic. What is no letter of ours is foreign: counted,
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -15,15 +16,15 @@ _NAMES = frozenset(header.name for header in HEADERS)
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _WORD = re.compile(r"[a-z][a-z_]{0,63}")
-_NEEDED = (
-    ("__connect.errors.topic", _TOPIC),
-    ("__connect.errors.partition", _NUMBER),
-    ("__connect.errors.offset", _NUMBER),
-    ("__connect.errors.stage", _WORD),
-    ("dlq.schema", _NUMBER),
-    ("dlq.reason", _WORD),
-    ("dlq.fault", _WORD),
-)
+_SHAPES = {
+    "__connect.errors.topic": _TOPIC,
+    "__connect.errors.stage": _WORD,
+    "dlq.schema": _NUMBER,
+    "dlq.reason": _WORD,
+    "dlq.fault": _WORD,
+}
+"""What must be there, besides the record's partition and offset; the same few texts in many letters."""
+_KINDS_CACHED = 4_096
 
 
 class Read(Struct, frozen=True, gc=False):
@@ -61,16 +62,16 @@ class Read(Struct, frozen=True, gc=False):
 def read(record: Record) -> Read | None:
     """The letter that a record is; None if it is none of ours."""
     told = {name: value.decode("utf-8", "replace") for name, value in record.headers if name in _NAMES}
-    if not all(pattern.fullmatch(told.get(name, "")) for name, pattern in _NEEDED):
+    if not _are_well_formed(tuple(map(told.get, _SHAPES))):
+        return None
+    partition = told.get("__connect.errors.partition", "")
+    offset = told.get("__connect.errors.offset", "")
+    if not (_NUMBER.fullmatch(partition) and _NUMBER.fullmatch(offset)):
         return None
     return Read(
         at=record.origin,
         timestamp_ms=record.timestamp_ms,
-        of=Origin(
-            told["__connect.errors.topic"],
-            int(told["__connect.errors.partition"]),
-            int(told["__connect.errors.offset"]),
-        ),
+        of=Origin(told["__connect.errors.topic"], int(partition), int(offset)),
         stage=told["__connect.errors.stage"],
         reason=told["dlq.reason"],
         fault=told["dlq.fault"],
@@ -91,6 +92,14 @@ def read(record: Record) -> Read | None:
     )
 
 
+@lru_cache(_KINDS_CACHED)
+def _are_well_formed(texts: tuple[str | None, ...]) -> bool:
+    return all(
+        text is not None and shape.fullmatch(text)
+        for text, shape in zip(texts, _SHAPES.values(), strict=True)
+    )
+
+
 def _text(told: Mapping[str, str], name: str) -> str:
     """What a terminal can show as it is: whoever wrote it may have meant it for one."""
     text = told.get(name, "")
@@ -98,5 +107,5 @@ def _text(told: Mapping[str, str], name: str) -> str:
 
 
 def _number(told: Mapping[str, str], name: str) -> int:
-    text = told.get(name, "")
-    return int(text) if _NUMBER.fullmatch(text) else 0
+    text = told.get(name)
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else 0

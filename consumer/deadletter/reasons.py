@@ -11,7 +11,7 @@ from msgspec import Struct
 Fault: TypeAlias = Literal["ours", "shop", "platform", "operator"]
 Stage: TypeAlias = Literal["ingest", "deliver"]
 
-FAULTS: Mapping[Fault, str] = {
+FAULTS: Mapping[str, str] = {
     "ours": "this product's: tell those who maintain it",
     "shop": "the shop's: what publishes orders and checkouts",
     "platform": "the platform's answer, or its silence",
@@ -19,7 +19,7 @@ FAULTS: Mapping[Fault, str] = {
 }
 """Whose fault a letter can be."""
 
-STAGES: Mapping[Stage, str] = {
+STAGES: Mapping[str, str] = {
     "ingest": "reading the shop's records: the role enrich, or rekey",
     "deliver": "telling a platform: the role deliver",
 }

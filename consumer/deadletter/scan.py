@@ -13,6 +13,7 @@ from consumer.kafka.topics import Topics
 from consumer.model import Origin, Record, TopicPartition
 from consumer.settings import Settings
 
+TELL_EVERY = 1_000
 TellsOf: TypeAlias = Callable[[Read, frozenset[str]], bool]
 """Whether a letter's value tells of one of these orders."""
 
@@ -25,23 +26,30 @@ class Letters:
     """
 
     def __init__(
-        self, settings: Settings, tells_of: TellsOf | None = None, *, with_discarded: bool = False
+        self,
+        settings: Settings,
+        tells_of: TellsOf | None = None,
+        *,
+        with_discarded: bool = False,
+        on_seen: "Callable[[Letters], object] | None" = None,
     ) -> None:
         """Find the topics, whatever platforms the settings have now. Raises ConfigurationError if there are none.
 
-        `tells_of` is for filters that ask for orders.
+        `tells_of` is for filters that ask for orders; `on_seen` hears now and then how far reading is.
         """
         prefix = settings.topics.prefix
         found = Topics(settings.kafka).beginning_with(f"{prefix}.")
         self.topics = [name for name in found if name.startswith(f"{prefix}.dlq.")]
         if not self.topics:
             raise ConfigurationError(f"there is no topic {prefix}.dlq.…; make ours with `capi topics apply`")
-        self.audit = f"{prefix}.audit"
+        self._audit = f"{prefix}.audit"
         self.to_see = self.seen = self.foreign = self.discarded = 0
         self._tells_of = tells_of
         self._with_discarded = with_discarded
+        self._on_seen = on_seen
         self._reader = Reader(settings.kafka, f"{prefix}.letters", eof=True)
-        audits = [name for name in found if name == self.audit]
+        audits = [name for name in found if name == self._audit]
+        self._has_audit = bool(audits)
         try:
             self._discarded = Discarded(records_in(self._reader, spans_of(self._reader, audits)))
         except BaseException:
@@ -79,6 +87,13 @@ class Letters:
         records = list(records_in(self._reader, {at: (place.offset, place.offset + 1)}))
         return next((read(record) or record for record in records), None)
 
+    @property
+    def audit(self) -> str:
+        """The topic where it is told what is done to letters. Raises ConfigurationError if it isn't there."""
+        if not self._has_audit:
+            raise ConfigurationError(f"topic {self._audit} does not exist; make it with `capi topics apply`")
+        return self._audit
+
     def is_discarded(self, letter: Read) -> bool:
         """Whether an operator has discarded this letter."""
         return self._discarded.holds(letter)
@@ -106,6 +121,8 @@ class Letters:
 
         def take(record: Record) -> Read | None:
             self.seen += 1
+            if self._on_seen is not None and self.seen % TELL_EVERY == 0:
+                self._on_seen(self)
             letter = read(record)
             if letter is None:
                 self.foreign += 1

@@ -60,6 +60,7 @@ OF_CONVERSIONS = HARMLESS | {
     "corrects_event_id",
     "corrects_event_time",
     "corrects_value_minor",
+    "corrects_refunded_minor",
     "corrects_tax_minor",
     "corrects_shipping_minor",
     "origin_topic",

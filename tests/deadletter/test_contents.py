@@ -311,3 +311,24 @@ def test_letters_of_an_order_are_found_by_its_id() -> None:
     by_ours = contents({8: load_schema("conversion")}.__getitem__)
     assert by_ours.tells_of(own, frozenset({"9", "1001"}))
     assert not by_ours.tells_of(own, frozenset({"c-1001", "DE"}))
+
+
+def test_of_a_map_only_what_the_mapping_names_is_opened() -> None:
+    """Its keys may be anything, a customer's name too."""
+    texts_of = {"type": "map", "values": "string"}
+    text = json.dumps({"type": "record", "name": "R", "fields": [{"name": "meta", "type": texts_of}]})
+    constant = {"constant": 1_795_521_604_217}
+    mapping = {
+        "order": {
+            "order_id": 'meta["order no"]',
+            "status": {"constant": "PAID"},
+            "updated_at": constant,
+            "created_at": constant,
+            "grand_total_minor": {"constant": 1},
+        }
+    }
+    encode: Encoder[dict[str, object]] = Encoder(text, 7)
+    opened = Contents(TopicSettings(), parse_mapping(mapping, references()), {7: text}.__getitem__)
+    found = opened.told(made("order", encode({"meta": {"order no": "1001", "Jane Doe": "x"}})))
+    assert isinstance(found, Told)
+    assert found.fields == {"meta": {"order no": "1001", "****": "****"}}
