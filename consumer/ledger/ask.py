@@ -1,5 +1,6 @@
 """Asks the ledger for a story: over HTTP where one runs, else its file."""
 
+from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
@@ -60,7 +61,7 @@ def _over_http(address: str, question: Asked) -> Story | None:
     try:
         with build_opener(ProxyHandler({})).open(url, timeout=TIMEOUT_S) as reply:
             return msgspec.json.decode(reply.read(), type=Story)
-    except (HTTPError, msgspec.DecodeError):
+    except (HTTPError, HTTPException, msgspec.DecodeError):
         return None
     except (URLError, OSError) as error:
         raise Unreachable(f"{address} does not answer: {getattr(error, 'reason', error)}") from None

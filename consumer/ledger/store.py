@@ -53,6 +53,9 @@ class Store:
             return self._made()
         try:
             connection = self._connected()
+        except duckdb.ConnectionException:
+            message = f"{self.file} is open in this process for something else; close that first"
+            raise StateUnusable(message) from None
         except duckdb.Error:
             return self._made_anew("damaged")
         try:
