@@ -1,10 +1,12 @@
 """How far other groups have come, asked of the cluster without joining one."""
 
 from collections.abc import Iterable
+from concurrent.futures import TimeoutError as FutureTimeout
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from consumer.errors import Unreachable
 from consumer.kafka import clients
 from consumer.kafka.errors import unavailable
 from consumer.model import TopicPartition
@@ -31,6 +33,8 @@ class Groups:
             found = {group: future.result(ASK_TIMEOUT_S) for group, future in asked.items()}
         except KafkaException as error:
             raise unavailable("asking for groups' offsets", error) from None
+        except FutureTimeout:
+            raise Unreachable(f"asking for groups' offsets: no answer in {ASK_TIMEOUT_S:.0f} s") from None
         return {
             group: {
                 TopicPartition(at.topic, at.partition): at.offset
