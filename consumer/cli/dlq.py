@@ -1,4 +1,4 @@
-"""`capi dlq`: dead letters, listed, counted, opened, taken out as a file, and discarded."""
+"""`capi dlq`: dead letters, listed, counted, opened, taken out as a file, sent again, and discarded."""
 
 import sys
 from collections import Counter
@@ -11,6 +11,7 @@ import typer
 
 from consumer.cli.letters import AllOption, FiltersArgument, found, opened, say_what_is_left_out, wanted
 from consumer.cli.options import ConfigOption, Output, OutputOption, write_json
+from consumer.cli.replay import replay
 
 if TYPE_CHECKING:
     from consumer.deadletter.audit import Deed, Named
@@ -217,6 +218,9 @@ def export(
             count = (files.parquet if format_ is Format.PARQUET else files.ndjson)(lines, file)
         typer.echo(f"{count:,} letters are written{f' to {file}' if file else ''}.", err=True)
         say_what_is_left_out(letters, with_discarded=all_)
+
+
+group.command()(replay)
 
 
 @group.command()

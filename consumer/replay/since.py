@@ -14,7 +14,7 @@ from consumer.deadletter.read import Read
 from consumer.errors import RecordError
 from consumer.kafka.offsets import NONE, places
 from consumer.kafka.reader import Reader
-from consumer.kafka.spans import records_in, spans_of
+from consumer.kafka.spans import Spans, records_in, spans_of
 from consumer.model import Origin, Outcome, Receipt, Record, TopicPartition
 from consumer.replay.plan import DESTINATION, INGEST, LETTER, ORIGIN, Delivery, place_of
 from consumer.settings import KafkaSettings
@@ -43,9 +43,7 @@ def lying(kafka: KafkaSettings, reader: Reader, ways: Mapping[str, Ways]) -> Lyi
     positions = {name: _positions(kafka, way) for name, way in ways.items()}
     under_way: set[Delivery] = set()
     read_again: set[Origin] = set()
-    for record in records_in(
-        reader, spans_of(reader, sorted({name for of in ways.values() for name in of.topics}))
-    ):
+    for record in records_in(reader, _spans(reader, positions)):
         told = dict(record.headers)
         of, destination = _place(told, ORIGIN), told.get(DESTINATION, b"").decode("utf-8", "replace")
         at = TopicPartition(record.topic, record.partition)
@@ -57,6 +55,18 @@ def lying(kafka: KafkaSettings, reader: Reader, ways: Mapping[str, Ways]) -> Lyi
             read_again.add(letter)
     started = {name for name, of in positions.items() if NONE not in of.values()}
     return Lying(frozenset(under_way), frozenset(read_again), frozenset(started))
+
+
+def _spans(reader: Reader, positions: Mapping[str, Mapping[TopicPartition, int]]) -> Spans:
+    """What somebody has still to read; for enrich, what it has read as well."""
+    asked = {at for of in positions.values() for at in of}
+    whole = positions.get(INGEST, {})
+    found = spans_of(reader, sorted({at.topic for at in asked}))
+    return {
+        at: (first if at in whole else max(first, min(of[at] for of in positions.values() if at in of)), end)
+        for at, (first, end) in found.items()
+        if at in asked
+    }
 
 
 def _positions(kafka: KafkaSettings, way: Ways) -> dict[TopicPartition, int]:
