@@ -4,19 +4,12 @@ Made-up people with names of their own go through everything: enrich and deliver
 replies, the debug level, traces and metrics at a collector, state, caches, commands and errors.
 """
 
-import gzip
-import socket
-import threading
 import time
-import unicodedata
-from base64 import b64encode, urlsafe_b64encode
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from base64 import b64encode
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote, quote_plus, urlsplit
+from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -27,6 +20,7 @@ from consumer.emulators.shop import Damage, Plan, Published, Truth, traffic
 from consumer.kafka.writer import Writer
 from consumer.state.store import Store
 from tests.broker.dispatch import Dispatch, Emulated, Process, conversion
+from tests.canaries import Listener, Search, Wire, spellings
 
 PEOPLE = {
     "email": "Zsófi.Kanarienvogel+Ünique@mail.example.com",
@@ -39,79 +33,6 @@ TOKENS = {"token": "EAAcanary+/Token_one-7f3a", "next token": "EAAcanary+/Token_
 CANARIES = {**PEOPLE, **TOKENS}
 SEED = 77
 ORDERS = 120
-BASE64_STEP = 3
-"""Bytes that four characters of base64 hold: the same text begins at one of three places."""
-
-
-class Needle(NamedTuple):
-    """Bytes to look for; `exact` if the case of letters counts."""
-
-    canary: str
-    text: bytes
-    exact: bool
-
-
-def spellings(name: str, text: str) -> set[str]:
-    """The text as it is, and as normalising would leave it."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    found = {text, text.strip().lower(), plain, plain.lower(), "".join(filter(str.isalnum, text.lower()))}
-    found |= {unicodedata.normalize("NFD", text), unicodedata.normalize("NFC", text)}
-    if name == "phone":
-        digits = "".join(filter(str.isdigit, text))
-        found = {text, digits, digits[2:], f"0{digits[2:]}"}
-    if name == "email":
-        found |= {
-            text.lower().split("@", maxsplit=1)[0],
-            text.lower().replace(".", "").split("+", maxsplit=1)[0],
-        }
-    return found
-
-
-def forms(text: str) -> Iterator[tuple[bytes, bool]]:
-    """Each way in which a text may travel, and whether its letters' case is part of it."""
-    raw = text.encode()
-    yield raw, False
-    yield quote(text, safe="").encode(), False
-    yield quote_plus(text).encode(), False
-    yield quote(text).encode(), False
-    yield msgspec.json.encode(text)[1:-1], False
-    yield text.encode("ascii", "backslashreplace"), False
-    yield raw.hex().encode(), False
-    yield text.encode("utf-16-le"), False
-    yield text.encode("utf-16-be"), False
-    for encode in (b64encode, urlsafe_b64encode):
-        for before in range(BASE64_STEP):
-            first = 4 if before else 0
-            whole = (before + len(raw)) // BASE64_STEP * 4
-            yield encode(b"\0" * before + raw)[first:whole], True
-
-
-def needles() -> list[Needle]:
-    """All of all canaries."""
-    found = {
-        Needle(name, form if exact else form.lower(), exact)
-        for name, text in CANARIES.items()
-        for spelling in spellings(name, text)
-        for form, exact in forms(spelling)
-    }
-    return sorted(found)
-
-
-class Search:
-    """Looks for all needles in whatever it is shown; `found` is canary to places."""
-
-    def __init__(self) -> None:
-        self._needles = needles()
-        self.found: defaultdict[str, set[str]] = defaultdict(set)
-        self.places: set[str] = set()
-
-    def __call__(self, place: str, shown: bytes) -> None:
-        """Look at these bytes of that place."""
-        self.places.add(place)
-        lower = shown.lower()
-        for canary, text, exact in self._needles:
-            if text in (shown if exact else lower):
-                self.found[canary].add(place)
 
 
 @pytest.mark.parametrize("canary", CANARIES)
@@ -126,7 +47,7 @@ def test_the_search_finds_each_form(canary: str) -> None:
             raw.hex().upper().encode(),
         ]
         for shown in (raw, raw.upper(), spelling.encode("utf-16"), *encoded, *escaped):
-            search = Search()
+            search = Search(CANARIES)
             search("here", b"\x00before" + shown + b"behind")
             assert search.found[canary] == {"here"}, (spelling, shown)
 
@@ -147,91 +68,6 @@ def people(record: Published) -> Published:
         page = f"https://shop.example/checkout?email={asked}&phone={quote(PEOPLE['phone'])}#{asked}"
         value["browser"] = {**value["browser"], "page_url": page, "referrer_url": page}
     return msgspec.structs.replace(record, value=value)
-
-
-class Listener:
-    """Keeps what a collector is sent."""
-
-    def __init__(self) -> None:
-        kept: list[tuple[str, bytes]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                kept.append((self.path, f"{self.headers}".encode() + body))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                return
-
-        self.kept = kept
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """While inside."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
-
-
-class Wire:
-    """Stands between deliver and the platform, and keeps every byte that deliver sends."""
-
-    def __init__(self, to: str) -> None:
-        parts = urlsplit(to)
-        self._to = (parts.hostname or "", parts.port or 0)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.sent: list[bytearray] = []
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """While inside."""
-        threading.Thread(target=self._accept, daemon=True).start()
-        try:
-            yield
-        finally:
-            self._socket.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._socket.accept()
-                far = socket.create_connection(self._to)
-            except OSError:
-                return
-            kept = bytearray()
-            self.sent.append(kept)
-            for one, other, keep in ((near, far, kept), (far, near, None)):
-                threading.Thread(target=_pass, args=(one, other, keep), daemon=True).start()
-
-
-def _pass(one: socket.socket, other: socket.socket, keep: bytearray | None) -> None:
-    """Until either side ends; a reset is passed on as an end."""
-    try:
-        while read := one.recv(65_536):
-            if keep is not None:
-                keep += read
-            other.sendall(read)
-    except OSError:
-        pass
-    finally:
-        for end in (one, other):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
 
 
 class Run:
@@ -372,7 +208,7 @@ def test_people_and_tokens_are_found_only_where_they_may_be(
 ) -> None:
     """In topics, state, caches, logs, metrics, traces, answers, commands and requests no canary is, but by design."""
     print(f"seed {SEED}")  # noqa: T201 (so that a failure can be repeated)
-    search, listener = Search(), Listener()
+    search, listener = Search(CANARIES), Listener()
     with RegistryThread() as registry, listener.listening(), Emulated(secret=TOKENS["token"]) as meta:
         telemetry = {"otlp_endpoint": listener.url, "log_level": "debug"}
         dispatch = Dispatch(
