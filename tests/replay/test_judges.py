@@ -103,9 +103,11 @@ def test_what_would_come_to_nothing_stays(told: Conversion | bytes | None, reaso
     assert lane(told) == reason
 
 
-def test_what_a_condition_cannot_decide_stays() -> None:
-    """Until the condition is mended; what it rules out stays with its name."""
+def test_what_a_condition_rules_out_or_cannot_decide_stays() -> None:
+    """As its lane would end it."""
     assert lane(purchase(), msgspec.structs.replace(WANTS, when=When("value > 5.0"))) == "when"
+    undecided = msgspec.structs.replace(WANTS, when=When("value > 1.0"))
+    assert lane(purchase(currency="XXX"), undecided) == "condition"
 
 
 def test_what_does_not_fit_the_topic_stays() -> None:
