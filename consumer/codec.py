@@ -16,7 +16,7 @@ import fastavro
 import msgspec
 
 from consumer.avro import MALFORMED, Maker, Mismatch, NullField, Reader, Schema, compile_reader
-from consumer.avro_writer import MISFITS, Unwritable, Writer, compile_writer
+from consumer.avro_writer import MISFITS, Group, Unwritable, Writer, compile_writer
 from consumer.errors import Undecodable, Unmappable
 from consumer.model import Item
 
@@ -110,22 +110,23 @@ def check_end(value: bytes, end: int, schema_id: int) -> None:
 class Encoder(Generic[Thing]):
     """Structs of one type, or mappings, to framed bytes, by a schema whose fields are theirs."""
 
-    def __init__(self, schema_json: str, schema_id: int) -> None:
+    def __init__(self, schema_json: str, schema_id: int, recurring: Iterable[Group] = ()) -> None:
+        """`recurring` are groups of fields of which the same values come again and again: that is a matter of speed."""
         self._schema = _without_logical_types(parse_schema(schema_json))
         self._header = _FRAME.pack(0, schema_id)
-        self._write = _writer(self._schema)
+        self._write = _writer(self._schema, recurring)
         self.schema_id = schema_id
 
     def __call__(self, thing: Thing) -> bytes:
         """The framed bytes. Raises TypeError, without the value, for what doesn't fit the schema: a bug of ours."""
         try:
-            return self._header + self._body(thing)
+            if self._write is not None and isinstance(thing, msgspec.Struct):
+                return self._header + self._write(thing)
+            return self._header + self._by_library(thing)
         except (*MISFITS, OverflowError):
             raise TypeError(f"a {type(thing).__name__} does not fit schema {self.schema_id}") from None
 
-    def _body(self, thing: Thing) -> bytes:
-        if self._write is not None and isinstance(thing, msgspec.Struct):
-            return self._write(thing)
+    def _by_library(self, thing: Thing) -> bytes:
         buffer = BytesIO()
         fastavro.schemaless_writer(buffer, self._schema, msgspec.to_builtins(thing, builtin_types=(bytes,)))
         return buffer.getvalue()
@@ -170,10 +171,10 @@ class Decoder(Generic[T]):
             raise Unmappable(reason, f"schema {schema_id}: {error}") from None
 
 
-def _writer(schema: Schema) -> Writer | None:
+def _writer(schema: Schema, recurring: Iterable[Group]) -> Writer | None:
     """The schema's own writer, None if it has a type that none is made for."""
     try:
-        return compile_writer(schema)
+        return compile_writer(schema, recurring)
     except Unwritable:
         return None
 

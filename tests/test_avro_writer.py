@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.avro_writer import MISFITS, Unwritable, compile_writer
+from consumer.avro_writer import MISFITS, Unwritable, _Kept, compile_writer
 from consumer.codec import Decoder, Encoder, load_schema
-from consumer.model import ConsentState, Conversion, Item, Receipt
+from consumer.model import ConsentState, Conversion, Ending, Item, OrderEnding, Receipt
 
 LONGS = st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-70, 1100)
 INTS = st.integers(-(1 << 31), (1 << 31) - 1)
@@ -53,6 +53,23 @@ RECEIPTS = st.builds(
     attempts=INTS,
     settled_at_ms=LONGS,
 )
+ENDINGS = st.builds(
+    OrderEnding,
+    topic=TEXTS,
+    partition=INTS,
+    offset=LONGS,
+    order_id=TEXTS,
+    checkout_id=TEXTS,
+    ending=st.sampled_from([ending.value for ending in Ending]),
+    reason=TEXTS,
+    event_ids=st.lists(TEXTS, max_size=70).map(tuple),
+    value_minor=LONGS,
+    currency=TEXTS,
+    paid=st.booleans(),
+    at_ms=LONGS,
+)
+ROW = ("string", "int", "string", "long")
+FEW = st.tuples(st.sampled_from(["", "é"]), st.integers(0, 2), TEXTS, st.sampled_from([0, 1 << 27]))
 NESTED = {
     "type": "record",
     "name": "Nested",
@@ -101,6 +118,51 @@ def test_a_receipt_is_written_as_the_library_writes_it(receipt: Receipt) -> None
     """Byte for byte the same, whatever the texts and numbers are."""
     schema = _parsed("receipt")
     assert compile_writer(schema)(receipt) == _by_library(schema, msgspec.to_builtins(receipt))
+
+
+@given(ENDINGS)
+def test_an_ending_is_written_as_the_library_writes_it(ending: OrderEnding) -> None:
+    """Byte for byte the same, whatever the texts and numbers are."""
+    schema = _parsed("ending")
+    assert compile_writer(schema)(ending) == _by_library(schema, msgspec.to_builtins(ending))
+
+
+@given(st.lists(st.tuples(TEXTS, INTS, TEXTS, LONGS) | FEW, max_size=30))
+def test_what_recurs_is_written_as_what_does_not(rows: list[tuple[str, int, str, int]]) -> None:
+    """Fields side by side whose text is kept, few values or many, again and again."""
+    names = ("a", "b", "c", "d")
+    fields = [{"name": name, "type": kind} for name, kind in zip(names, ROW, strict=True)]
+    schema = fastavro.parse_schema({"type": "record", "name": "Row", "fields": fields})
+    write = compile_writer(schema, [("a", "b"), ("d",)])
+    for row in [*rows, *rows]:
+        told = dict(zip(names, row, strict=True))
+        assert write(SimpleNamespace(**told)) == _by_library(schema, told)
+
+
+def test_texts_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that are not few after all cost time and no memory."""
+    monkeypatch.setattr("consumer.avro_writer._KEPT_MAX", 3)
+    kept = _Kept(str)
+    sizes = []
+    for number in range(8):
+        assert kept[number,] == kept[number,] == str(number)
+        sizes.append(len(kept))
+    assert sizes == [1, 2, 3, 1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize("group", [("one", "inner"), ("other", "one"), ("maps", "rows")])
+def test_fields_that_are_apart_are_no_group(group: tuple[str, ...]) -> None:
+    """A group that the schema doesn't have is a mistake of ours."""
+    with pytest.raises(ValueError, match="do not stand side by side"):
+        compile_writer(fastavro.parse_schema(NESTED), [group])
+
+
+def test_what_does_not_fit_a_group_is_refused_each_time() -> None:
+    """Nothing is kept of it."""
+    write = compile_writer(_of("string"), [("value",)])
+    for value in (b"bytes", b"bytes", ["list"], None):
+        with pytest.raises(MISFITS):
+            write(SimpleNamespace(value=value))
 
 
 @given(
@@ -160,7 +222,7 @@ def test_a_name_is_never_code() -> None:
         compile_writer(schema)
 
 
-@pytest.mark.parametrize("name", ["conversion", "receipt"])
+@pytest.mark.parametrize("name", ["conversion", "ending", "receipt"])
 def test_an_encoder_says_nothing_of_a_value_that_does_not_fit(name: str) -> None:
     """The error of a struct that doesn't fit its schema names the type and the schema alone."""
     encode: Encoder[Item] = Encoder(load_schema(name), 7)
