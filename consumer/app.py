@@ -20,12 +20,13 @@ from consumer.deliver.diagnose import DiagnosisLoop
 from consumer.deliver.loop import DestinationLoop
 from consumer.deliver.senders import Senders
 from consumer.deliver.setup import diagnosis_of, platform_of
+from consumer.enrich.encoders import encoders
 from consumer.enrich.loop import EnrichLoop
 from consumer.errors import CapiError, ConfigurationError
 from consumer.ingest.checked import checked_ingest
 from consumer.kafka.clients import check_config
 from consumer.kafka.registry import SchemaStore
-from consumer.model import Conversion, OrderEnding, Receipt
+from consumer.model import Conversion, Receipt
 from consumer.rekey.loop import RekeyLoop
 from consumer.settings import Destination, Settings
 from consumer.telemetry import traces
@@ -123,14 +124,11 @@ class App:
             thread.start()
 
     def _build_enrich(self, store: SchemaStore) -> None:
-        prefix = self._settings.topics.prefix
-        schema, of_endings = load_schema("conversion"), load_schema("ending")
-        encode: Encoder[Conversion] = Encoder(schema, store.register(f"{prefix}.conversions-value", schema))
-        encode_ending: Encoder[OrderEnding] = Encoder(
-            of_endings, store.register(f"{prefix}.endings-value", of_endings)
-        )
         loop = self.enrich = EnrichLoop(
-            self._settings, checked_ingest(self._settings, store), encode, encode_ending, self._clock
+            self._settings,
+            checked_ingest(self._settings, store),
+            encoders(self._settings.topics.prefix, store.register),
+            self._clock,
         )
         self._threads.append(self._thread("enrich", loop.run))
 

@@ -8,10 +8,10 @@ import structlog
 from consumer.clock import Clock, SystemClock
 from consumer.enrich.checks import Ground, check
 from consumer.enrich.cycle import Cycle
-from consumer.enrich.ended import EncodeEnding
+from consumer.enrich.encoders import Encoders
 from consumer.enrich.pair import Reads
 from consumer.enrich.pairs import Pairs
-from consumer.enrich.rules import Encode, rules_of
+from consumer.enrich.rules import rules_of
 from consumer.enrich.tally import Tally
 from consumer.enrich.transactions import OnStep, Transactions
 from consumer.kafka.lasting import LastingWriter
@@ -28,19 +28,17 @@ class EnrichLoop:
         self,
         settings: Settings,
         reads: Reads,
-        encode: Encode,
-        encode_ending: EncodeEnding,
+        encoders: Encoders,
         clock: Clock | None = None,
         *,
         tally: Tally | None = None,
         on_step: OnStep | None = None,
     ) -> None:
-        """`reads` decodes the inputs, the others write conversions and endings. Nothing is connected before `run`."""
+        """`reads` decodes the inputs, `encoders` write what is made of them. Nothing is connected before `run`."""
         self.tally = tally or Tally()
         self._settings = settings
         self._reads = reads
-        self._encode = encode
-        self._encode_ending = encode_ending
+        self._encoders = encoders
         self._clock = clock or SystemClock()
         self._told_of_step = on_step or _no_step
         self._log = structlog.get_logger("enrich")
@@ -93,7 +91,7 @@ class EnrichLoop:
     def _run(self, stop: threading.Event, ground: Ground, folder: StateFolder) -> None:
         rules = rules_of(
             self._settings,
-            self._encode,
+            self._encoders.conversion,
             conversion_max_bytes=ground.conversion_max_bytes,
             state_max_bytes=ground.state_max_bytes,
         )
@@ -120,7 +118,7 @@ class EnrichLoop:
             closing.callback(reader.close)
             closing.callback(pairs.close)
             transactions = Transactions(
-                writer, ground, self._encode_ending, self._clock, self.tally, self._on_step
+                writer, ground, self._encoders.ending, self._clock, self.tally, self._on_step
             )
             cycle = Cycle(ground, reader, pairs, transactions, self._clock, self.tally)
             cycle.join()

@@ -14,6 +14,7 @@ LIMITS = {
     "decode and hash checkout": "Python: a compiled reader at each step; normalising and SHA-256 of whoever is new",
     "plan": "Python: merging context, msgpack of state, digests, RocksDB reads",
     "encode": "Python: a compiled writer",
+    "tell endings": "Python: a compiled writer, for each record of orders",
     "produce": "a call of librdkafka a record, LZ4, sending",
     "commit": "four round trips a transaction",
     "store": "RocksDB's memtable and flushes",

@@ -8,14 +8,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from consumer.clock import SystemClock
-from consumer.codec import Encoder, load_schema
 from consumer.emulators.shop import Topic
+from consumer.enrich.encoders import encoders
 from consumer.enrich.pair import Pair, Reads
 from consumer.enrich.planned import Also, Converted, Happened
 from consumer.enrich.rules import Encode, Rules, rules_of
 from consumer.ingest import Ingest
 from consumer.kafka.registry import SchemaStore
-from consumer.model import Conversion, Record, TopicPartition
+from consumer.model import Record, TopicPartition
 from consumer.settings import Settings
 from consumer.state.store import Checkpoint, Store
 from tests.bench.ground import PARTITIONS
@@ -108,9 +108,8 @@ class Material(Struct, frozen=True):
 
 def material(settings: Settings, messages: Iterable[Message], folder: Path) -> Material:
     """Plan a shop's messages without Kafka."""
-    schemas, schema = SchemaStore(settings.registry), load_schema("conversion")
-    schema_id = schemas.register(f"{settings.topics.prefix}.conversions-value", schema)
-    encode: Encoder[Conversion] = Encoder(schema, schema_id)
+    schemas = SchemaStore(settings.registry)
+    encode = encoders(settings.topics.prefix, schemas.register).conversion
     planner = Planner(settings, encode, Ingest(schemas.schema), folder)
     planner.take(_records(settings, messages))
     conversions: list[Converted] = []

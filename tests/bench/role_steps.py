@@ -11,8 +11,10 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from consumer.clock import SystemClock
-from consumer.codec import Encoder, load_schema
+from consumer.enrich.encoders import encoders
+from consumer.enrich.ended import EncodeEnding, endings, fitted
 from consumer.enrich.planned import Converted
+from consumer.enrich.rules import Encode
 from consumer.errors import RecordError
 from consumer.ingest import DecodedHead, Ingest, mapping
 from consumer.ingest.person import Persons
@@ -23,7 +25,7 @@ from consumer.model import Checkout, Conversion, Order, Record, TopicPartition
 from consumer.settings import Settings
 from tests.bench.ground import PARTITIONS, Report
 from tests.bench.meter import Meter
-from tests.bench.planned import Planner, Turn, stored
+from tests.bench.planned import MAX_BYTES, Planner, Turn, stored
 
 POLL_MAX_RECORDS = 1_000
 CONSUME_MAX_S = 60.0
@@ -84,9 +86,10 @@ class Told:
 
 
 class Written(Struct, frozen=True):
-    """What one transaction writes."""
+    """What one transaction writes; `endings` are keys and values."""
 
     conversions: Sequence[Converted]
+    endings: Sequence[tuple[bytes | None, bytes]]
     changes: Mapping[bytes, bytes | None]
     partition: int
     positions: Mapping[TopicPartition, int]
@@ -96,11 +99,11 @@ def steps(settings: Settings, asked: Report) -> Report:
     """CPU seconds of each step over `inputs` records, and how many records each was for."""
     records, consume_s = _consumed(settings, asked["inputs"])
     schemas = SchemaStore(settings.registry)
-    schema, told = load_schema("conversion"), Told(Ingest(schemas.schema))
-    schema_id = schemas.register(f"{settings.topics.prefix}.conversions-value", schema)
-    encode: Encoder[Conversion] = Encoder(schema, schema_id)
+    told, prefix = Told(Ingest(schemas.schema)), settings.topics.prefix
+    encode, encode_ending = encoders(prefix, schemas.register)
     with tempfile.TemporaryDirectory() as folder:
-        written = [_written(turn) for turn in _turns(settings, encode, told, records, Path(folder, "one"))]
+        turns = _turns(settings, encode, told, records, Path(folder, "one"))
+        written, endings_s = _written(settings, encode_ending, turns)
         plan_s, store_s = _planned(settings, told, records, Path(folder, "two"))
     mapping._persons = Persons()  # nobody is known yet; the orders are of those known from their checkouts
     checkouts_s, orders_s = told.steps.again(), told.orders.again()
@@ -115,7 +118,11 @@ def steps(settings: Settings, asked: Report) -> Report:
             "decode and hash checkout": (checkouts_s, len(told.steps.asked)),
             "plan": (plan_s, len(records)),
             "encode": (_encoded(encode, conversions), len(conversions)),
-            "produce": (produce_s, sum(len(one.conversions) + len(one.changes) for one in written)),
+            "tell endings": (endings_s, sum(len(one.endings) for one in written)),
+            "produce": (
+                produce_s,
+                sum(len(one.conversions) + len(one.endings) + len(one.changes) for one in written),
+            ),
             "commit": (commit_s, len(written)),
             "store": (store_s, sum(len(one.changes) for one in written)),
         },
@@ -154,9 +161,17 @@ def _turns(
     planner.close()
 
 
-def _written(turn: Turn) -> Written:
-    pair = turn.pair
-    return Written(list(turn.converted), dict(pair.overlay.changes), pair.number, pair.positions)
+def _written(settings: Settings, encode: EncodeEnding, turns: Iterable[Turn]) -> tuple[list[Written], float]:
+    """What each transaction writes, and the CPU seconds of telling endings."""
+    orders, now_ms, told_s, all_written = settings.topics.orders, SystemClock().now_ms(), 0.0, []
+    meter = Meter()
+    for turn in turns:
+        began_s, pair = meter.cpu_s, turn.pair
+        told = [fitted(each, encode, MAX_BYTES) for each in endings(turn.happened, orders, now_ms)]
+        told_s += meter.cpu_s - began_s
+        changes = dict(pair.overlay.changes)
+        all_written.append(Written(list(turn.converted), told, changes, pair.number, pair.positions))
+    return all_written, told_s
 
 
 def _planned(settings: Settings, told: Told, records: Iterable[Record], folder: Path) -> tuple[float, float]:
@@ -174,7 +189,7 @@ def _planned(settings: Settings, told: Told, records: Iterable[Record], folder: 
     return plan_s, store_s
 
 
-def _encoded(encode: Encoder[Conversion], conversions: Iterable[Conversion]) -> float:
+def _encoded(encode: Encode, conversions: Iterable[Conversion]) -> float:
     meter = Meter()
     for each in conversions:
         encode(each)
@@ -192,6 +207,8 @@ def _committed(settings: Settings, written: Iterable[Written]) -> tuple[float, f
         writer.begin()
         for each in one.conversions:
             writer.produce(f"{prefix}.conversions", each.payload, key=each.key)
+        for order_id, ending in one.endings:
+            writer.produce(f"{prefix}.endings", ending, key=order_id)
         for key, value in one.changes.items():
             writer.produce(f"{prefix}.state", value, key=key, partition=one.partition)
         writer.flush(30)

@@ -10,7 +10,7 @@ from tests.bench.rows import AIMS
 
 STEPS = (
     *("consume", "decode_head", "decode_and_hash_order", "decode_and_hash_checkout", "plan"),
-    *("encode", "produce", "commit", "store", "rest"),
+    *("encode", "tell_endings", "produce", "commit", "store", "rest"),
 )
 NAMES = {
     *("enrich.rate", "enrich.cpu", "enrich.rss", "enrich.unchanged_update.cpu"),

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from consumer.codec import Encoder, load_schema
+from consumer.enrich.encoders import encoders
 from consumer.enrich.loop import EnrichLoop
 from consumer.enrich.planned import Also, Converted, Planned, Waits
 from consumer.enrich.tally import Tally
 from consumer.ingest import Ingest
 from consumer.ingest.decode import mappings_of
 from consumer.kafka.registry import SchemaStore
-from consumer.model import Conversion, OrderEnding, Record
+from consumer.model import Record
 from consumer.settings import load
 from consumer.telemetry import logs
 from tests.broker.role_process import run, stepping
@@ -50,16 +50,10 @@ def main(settings_file: str, folder: str) -> int:
     settings = load(Path(settings_file))
     logs.configure(settings.telemetry.log_level, instance_id=settings.instance_id)
     store = SchemaStore(settings.registry)
-    schema, of_endings, prefix = load_schema("conversion"), load_schema("ending"), settings.topics.prefix
-    encode: Encoder[Conversion] = Encoder(schema, store.register(f"{prefix}.conversions-value", schema))
-    encode_ending: Encoder[OrderEnding] = Encoder(
-        of_endings, store.register(f"{prefix}.endings-value", of_endings)
-    )
     loop = EnrichLoop(
         settings,
         Ingest(store.schema, mappings_of(settings.mapping)),
-        encode,
-        encode_ending,
+        encoders(settings.topics.prefix, store.register),
         tally=Noting(Path(folder) / "endings"),
         on_step=stepping(Path(folder)),
     )

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from typing import Self
 
 from consumer.clock import Clock, SystemClock
-from consumer.codec import Encoder, load_schema
+from consumer.enrich.encoders import encoders
 from consumer.enrich.loop import EnrichLoop
 from consumer.enrich.planned import Planned, ending_of
 from consumer.enrich.tally import Tally
 from consumer.ingest import Ingest
 from consumer.kafka.registry import SchemaStore
-from consumer.model import Conversion, OrderEnding, Origin, Record
+from consumer.model import Origin, Record
 from tests.broker.shopfloor import ShopFloor, wait_for
 
 
@@ -49,15 +49,9 @@ class Inside:
     def __init__(self, floor: ShopFloor, registry_clock: Clock | None = None) -> None:
         settings = floor.settings_of("inside")[0]
         store = SchemaStore(settings.registry, registry_clock)
-        schema, of_endings = load_schema("conversion"), load_schema("ending")
-        encode: Encoder[Conversion] = Encoder(
-            schema, store.register(f"{floor.prefix}.conversions-value", schema)
-        )
-        encode_ending: Encoder[OrderEnding] = Encoder(
-            of_endings, store.register(f"{floor.prefix}.endings-value", of_endings)
-        )
+        write = encoders(floor.prefix, store.register)
         self.witness = Witness()
-        self._loop = EnrichLoop(settings, Ingest(store.schema), encode, encode_ending, tally=self.witness)
+        self._loop = EnrichLoop(settings, Ingest(store.schema), write, tally=self.witness)
         self._stop = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="enrich")

@@ -9,6 +9,7 @@ import pytest
 from msgspec import json
 
 from consumer.emulators.registry import RegistryThread
+from consumer.enrich.encoders import Encoders
 from consumer.enrich.loop import EnrichLoop
 from consumer.errors import ConfigurationError, StateUnusable, Unreachable
 from consumer.ingest import Ingest
@@ -26,7 +27,7 @@ AT_ONCE.set()
 def start(floor: ShopFloor, instance_id: str = "refused") -> None:
     """Start enrich with a stop already set: what can begin at all ends at once, with nothing said."""
     settings = floor.settings_of(instance_id)[0]
-    EnrichLoop(settings, Ingest(floor.schemas.schema), lambda _: b"", lambda _: b"").run(AT_ONCE)
+    EnrichLoop(settings, Ingest(floor.schemas.schema), Encoders(lambda _: b"", lambda _: b"")).run(AT_ONCE)
 
 
 def with_topics(
