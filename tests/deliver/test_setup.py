@@ -81,8 +81,8 @@ def test_events_are_those_with_an_action() -> None:
         ({"options": {}}, "destinations.d.options.zone is missing: a zone"),
         ({"options": {"zone": "mars"}}, "destinations.d.options.zone does not have the form of a zone"),
         (
-            {"options": {"zone": "eu", "manger": "1"}},
-            "destinations.d.options.manger is not known to meta; did you",
+            {"options": {"zone": "eu", "zonee": "1"}},
+            "destinations.d.options.zonee is not known to meta; did you",
         ),
         ({"when": "currency in [EUR]"}, "destinations.d.when: .*quotes"),
         ({"when": "price > 3"}, "destinations.d.when: .*price"),
