@@ -50,7 +50,8 @@ class Writer:
         report = None if on_delivered is None else _report(on_delivered)
         while True:
             try:
-                if report is None and not headers and not timestamp_ms:  # most records: a third of the call is saved
+                # Most records: a third of the call is saved.
+                if report is None and not headers and not timestamp_ms:
                     self._producer.produce(topic, value, key, partition)
                 else:
                     self._producer.produce(
