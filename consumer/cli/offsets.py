@@ -58,13 +58,26 @@ def accept_gap(
 
 
 def _groups(settings: "Settings") -> dict[str, list[str]]:
+    """Each group's name, and the topics that it reads."""
     from consumer.enrich.checks import topics_of
 
     named = settings.topics
-    topics, prefix = topics_of(settings), named.prefix
-    ours = {f"{prefix}.deliver.{each.name}": [topics.conversions] for each in settings.destinations}
-    rekey = {} if named.orders_keyed_by_checkout else {f"{prefix}.rekey": [named.orders]}
-    return {**rekey, f"{prefix}.enrich": list(topics.inputs), **ours}
+    rekey = {} if named.orders_keyed_by_checkout else {f"{named.prefix}.rekey": [named.orders]}
+    enrich = {f"{named.prefix}.enrich": list(topics_of(settings).inputs)}
+    return {**rekey, **enrich, **_of_destinations(settings)}
+
+
+def _of_destinations(settings: "Settings") -> dict[str, list[str]]:
+    from consumer.deliver.checks import topics_of
+    from consumer.deliver.setup import platform_of
+
+    found, prefix = {}, settings.topics.prefix
+    for each in settings.destinations:
+        topics = topics_of(prefix, each.platform)
+        found[f"{prefix}.deliver.{each.name}"] = topics.read
+        if platform_of(each).diagnosis is not None:
+            found[f"{prefix}.diagnose.{each.name}"] = [topics.receipts]
+    return found
 
 
 def _print(places: "list[Place]", output: Output) -> None:

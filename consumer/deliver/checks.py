@@ -23,6 +23,11 @@ class Topics(Struct, frozen=True):
     replay: str
     control: str
 
+    @property
+    def read(self) -> list[str]:
+        """Those that the destination's group reads."""
+        return [self.conversions, self.later, self.replay]
+
 
 class Ground(Struct, frozen=True):
     """What was found of the cluster and of the destination's own things."""

@@ -110,7 +110,7 @@ class DestinationLoop:
             self._settings.kafka,
             topics.control,
             self._group,
-            [topics.conversions, topics.later, topics.replay],
+            topics.read,
             start,
             now_ms,
         )

@@ -76,3 +76,35 @@ def test_without_letters_the_destination_stops_and_goes_on_by_itself(
     assert judge(dispatch).outcomes == {"delivered": EVENTS - 1, "rejected": 1}
     assert judge(dispatch, "meta-eu").outcomes == {"delivered": EVENTS}
     assert {letter.headers["dlq.event.id"] for letter in dispatch.letters()} == {f"purchase:{POISONED}"}
+
+
+def test_lost_offsets_halt_until_an_operator_accepts_the_gap(open_dispatch: Callable[..., Dispatch]) -> None:
+    """Nobody guesses where the destination was: it halts and says what to do; that done, it goes on."""
+    dispatch = open_dispatch()
+    with Emulated("google") as google:
+        dispatch.destination("google", google, "google")
+        dispatch.make_topics()
+        dispatch.write(conversion(number) for number in range(20))
+        with dispatch.start() as process:
+            dispatch.await_settled("google", processes=[process])
+            process.stop()
+        groups = [f"{dispatch.prefix}.{role}.google" for role in ("deliver", "diagnose")]
+        client = admin(dispatch)
+        for deleted in client.delete_consumer_groups(groups).values():
+            deleted.result(30)
+        with dispatch.start() as process:
+            halted = process.await_line("destination_halted", destination="google")
+            assert "capi offsets accept-gap" in halted["error"]
+            assert "accept-gap" in process.await_line("diagnosis_halted", destination="google")["error"]
+        for group in groups:
+            words = ("accept-gap", "--group", group, "--execute", "--config", str(dispatch.file()))
+            with dispatch.run("offsets", *words, log="accept-gap") as command:
+                assert command.end() == 0, command.text
+        dispatch.write(conversion(number) for number in range(20, 40))
+        with dispatch.start() as process:
+            for topic in ("conversions", "later"):
+                dispatch.await_settled("google", processes=[process], topic=topic)
+            process.await_that("diagnosis", lambda: process.status("diagnose.google")["events"] >= 40)
+            process.stop()
+        assert google.deduped() == {str(number) for number in range(40)}
+    assert judge(dispatch, "google").outcomes == {"delivered": 40}
