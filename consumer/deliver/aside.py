@@ -58,6 +58,7 @@ class Aside:
             progress.settle(at.offset)
         else:
             self._room.put(Waits(*found, progress, at.offset), self.topics[at.topic])
+            self._sequel.came_back(found[1])
 
     def decode(self, record: Record) -> Conversion | RecordError:
         """What a record of conversions tells, or why it can't be read. Raises SchemaUnavailable."""
@@ -87,6 +88,8 @@ class Aside:
         taken = self._intake.take(record, told, place, now_ms)
         if isinstance(taken, Ready):
             self._sequel.began(told, place.progress)
+        elif isinstance(taken, Deferred):
+            self._sequel.went(told, place.progress)
         return taken
 
     def _refund(self, record: Record, told: Conversion, place: Place, now_ms: int) -> Ready | Done | None:

@@ -8,7 +8,7 @@ What is replayed is looked at once.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from msgspec import Struct
@@ -123,15 +123,13 @@ class Room:
         heapq.heappush(self._waiting, (due_ms, next(self._number), waits))
         self._count(waits, 1)
 
-    def due(self, now_ms: int) -> list[Waits]:
-        """Those whose time has come. What is of a lost partition is another's."""
-        found: list[Waits] = []
+    def due(self, now_ms: int) -> Iterator[Waits]:
+        """Those whose time has come; each is held until it is asked for. What is of a lost partition is another's."""
         while self._waiting and (self._waiting[0][0] <= now_ms or self._waiting[0][2].progress.lost):
             waits = heapq.heappop(self._waiting)[2]
             self._count(waits, -1)
             if not waits.progress.lost:
-                found.append(waits)
-        return found
+                yield waits
 
     def holds(self, event_id: str) -> bool:
         """Whether this purchase is put aside."""
@@ -165,11 +163,15 @@ class Room:
 
 
 class Sequel:
-    """Keeps a refund behind its purchase: while that is under way, the refund waits; if it is put aside, so is this."""
+    """Keeps a refund behind its purchase: while that is under way, the refund waits; if it is put aside, so is this.
+
+    A purchase is put aside from when that is decided on: until it is read from its topic it is in no room.
+    """
 
     def __init__(self, room: Room) -> None:
         self._room = room
         self._under_way: dict[str, list[Progress]] = {}
+        self._gone: dict[str, list[Progress]] = {}
         self._held: dict[str, list[Callable[[bool], None]]] = {}
 
     def began(self, conversion: Conversion, progress: Progress) -> None:
@@ -187,12 +189,28 @@ class Sequel:
 
     def behind(self, conversion: Conversion) -> bool:
         """Whether a refund's purchase is put aside, so that the refund must be too."""
-        return conversion.event_name == EventName.REFUND and self._room.holds(conversion.corrects_event_id)
+        purchase = conversion.corrects_event_id
+        aside = purchase in self._gone or self._room.holds(purchase)
+        return conversion.event_name == EventName.REFUND and aside
+
+    def went(self, conversion: Conversion, progress: Progress) -> None:
+        """A delivery is put aside."""
+        if conversion.event_name == EventName.PURCHASE:
+            self._gone.setdefault(conversion.event_id, []).append(progress)
+
+    def came_back(self, told: Conversion | RecordError) -> None:
+        """What was put aside was read from its topic."""
+        if isinstance(told, Conversion) and (gone := self._gone.get(told.event_id)):
+            del gone[0]
+            if not gone:
+                del self._gone[told.event_id]
 
     def ended(self, conversion: Conversion | None, progress: Progress, *, deferred: bool) -> None:
         """A delivery that began has its outcome, or is put aside."""
         if conversion is None or conversion.event_name != EventName.PURCHASE:
             return
+        if deferred:
+            self.went(conversion, progress)
         under_way = self._under_way.get(conversion.event_id, [])
         if progress in under_way:
             under_way.remove(progress)
@@ -205,6 +223,10 @@ class Sequel:
             under_way[:] = [progress for progress in under_way if not progress.lost]
             if not under_way:
                 self._release(event_id, deferred=False)
+        for event_id, gone in list(self._gone.items()):
+            gone[:] = [progress for progress in gone if not progress.lost]
+            if not gone:
+                del self._gone[event_id]
 
     def _release(self, event_id: str, *, deferred: bool) -> None:
         self._under_way.pop(event_id, None)
