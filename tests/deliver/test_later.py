@@ -247,6 +247,7 @@ def test_what_is_put_aside_is_so_before_it_is_read_from_there() -> None:
     assert said(side.read(refund(1, event_id="refund:1:2"))) == "aside refund:1:2"
     side.now_ms += AFTER_MS
     (again,) = side.aside.free(side.now_ms)
+    assert isinstance(again, Ready)
     side.end(again)
     assert said(side.read(refund(1, event_id="refund:1:3"))) == "send refund:1:3"
     far = side.read(purchase(2, event_time=side.now_ms + 10 * DEFER_FROM_MS))
