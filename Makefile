@@ -19,9 +19,9 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)
 	$(BIN)/capi demo $(ARGS)
 
-# A file at a time in each of two processes with a broker each: most of a test is waiting for one.
+# A file at a time in each of three processes with a broker each: most of a test is waiting for one.
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check consumer tests
