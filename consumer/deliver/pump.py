@@ -180,7 +180,7 @@ class Pump:
         self._aside.assigned(partitions)
         self._share()
         if partitions:
-            self._log.info("partitions_assigned", partitions=sorted(at.partition for at in partitions))
+            self._log.info("partitions_assigned", partitions=sorted({at.partition for at in partitions}))
         return {at: found[at].offset for at in partitions}
 
     def _revoked(self, partitions: list[TopicPartition]) -> None:
