@@ -7,9 +7,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 from urllib.error import HTTPError
 
 import yaml
@@ -30,7 +31,12 @@ from tests.guarantees import OneOutcomeEach
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0
 TOKEN = "good-token-of-the-shop"  # noqa: S105 (nobody's)
-LOADING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+LOADING = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._UNKNOWN_PARTITION,
+)
+Told = TypeVar("Told")
 At: TypeAlias = tuple[int, int]
 """Where a conversion was written: partition and offset."""
 
@@ -486,7 +492,9 @@ class Dispatch:
         reader = self._reader("watch")
         try:
             asked = [TopicPartition(f"{self.prefix}.{name}", number) for number in range(self.partitions)]
-            return {at.partition: reader.get_watermark_offsets(at, 30)[1] for at in asked}
+            return {
+                at.partition: _patiently(partial(reader.get_watermark_offsets, at, 30))[1] for at in asked
+            }
         finally:
             reader.close()
 
@@ -564,8 +572,8 @@ def judge(dispatch: Dispatch, destination: str = "meta-us") -> OneOutcomeEach:
     return outcomes
 
 
-def _patiently(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
-    """Ask again while a broker that has just started finds its coordinators."""
+def _patiently(ask: Callable[[], Told]) -> Told:
+    """Ask again while a broker that has just started, or was away, finds its coordinators and leaders."""
     end_s = time.monotonic() + DEADLINE_S
     while True:
         try:
