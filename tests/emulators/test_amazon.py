@@ -1,10 +1,9 @@
 """Amazon's stand-in, over real sockets: who is let in, what is taken of a batch, and what is one event to it."""
 
 import copy
-import http.client
 import json
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 
@@ -12,6 +11,7 @@ from consumer.emulators.amazon import fire, pixel, told_id, told_value
 from consumer.emulators.amazon_access import CLIENT_ID, new_secret
 from consumer.emulators.platforms import EmulatorThread
 from consumer.emulators.shop import PixelFire, Plan, Truth, traffic
+from tests.emulators.client import Asking, Clock
 
 NOW_MS = 1_795_000_000_000
 NOW = "2026-11-18T11:06:40Z"
@@ -56,34 +56,8 @@ PIXEL = {
 }
 
 
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
-
-
-class Client:
+class Client(Asking):
     """One request a connection. Answers are status and JSON."""
-
-    def __init__(self, url: str) -> None:
-        self._netloc = urlsplit(url).netloc
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, bytes]:
-        """Exactly this request."""
-        connection = http.client.HTTPConnection(self._netloc, timeout=20)
-        try:
-            connection.request(method, path, body, dict(headers or {}))
-            reply = connection.getresponse()
-            return reply.status, reply.read()
-        finally:
-            connection.close()
 
     def post(self, body: object, path: str = PATH, **headers: str) -> tuple[int, dict[str, object]]:
         """JSON, as the demo's client; `body` may be bytes. A header that is empty is left out."""
@@ -109,16 +83,6 @@ class Client:
     def pixel(self, told: object) -> int:
         """From the browser; the status."""
         return self.ask("POST", "/_emulator/pixel", json.dumps(told).encode())[0]
-
-    def lines(self, what: str) -> list[dict[str, object]]:
-        """A list of the emulator's."""
-        return [json.loads(line) for line in self.ask("GET", f"/_emulator/{what}")[1].splitlines()]
-
-    def stats(self) -> dict[str, object]:
-        """The sums."""
-        found = json.loads(self.ask("GET", "/_emulator/stats")[1])
-        assert isinstance(found, dict)
-        return found
 
 
 @pytest.fixture(name="clock")

@@ -11,6 +11,7 @@ import pytest
 from consumer.emulators.ga4 import fire, pixel
 from consumer.emulators.platforms import EmulatorThread
 from consumer.emulators.shop import PixelFire, Plan, traffic
+from tests.emulators.client import Clock
 
 NOW_MS = 1_795_000_000_000
 NOW_US = NOW_MS * 1000
@@ -64,17 +65,6 @@ PIXEL = {
     "ep.transaction_id": "1",
     "ep.event_id": "purchase:1",
 }
-
-
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
 
 
 class Client:

@@ -17,6 +17,7 @@ from consumer.emulators.shop import PixelFire, Plan, traffic
 from consumer.emulators.shop.records import Truth
 from consumer.platforms.contract import Account, Diagnosed, LateFault, Reply, Request, Secret, Token
 from consumer.platforms.google import PLATFORM
+from tests.emulators.client import Clock
 
 NOW_MS = 1_795_000_000_000
 DAY_MS = 86_400_000
@@ -64,17 +65,6 @@ GOOD = {
 }
 GONE = object()
 PIXEL = {"label": "purchase_label", "oid": "1", "value": 59.98, "currency_code": "USD"}
-
-
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
 
 
 class Client:

@@ -12,6 +12,7 @@ from consumer.emulators.linkedin import STAND_IN, fire, pixel
 from consumer.emulators.platforms import EmulatorThread
 from consumer.emulators.shop import PixelFire, Plan, traffic
 from consumer.emulators.shop.records import Known
+from tests.emulators.client import Clock
 
 NOW_MS = 1_795_000_000_000
 DAY_MS = 86_400_000
@@ -50,17 +51,6 @@ PIXEL = {
     "currency": "USD",
     "event_id": "purchase:1",
 }
-
-
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
 
 
 class Client:

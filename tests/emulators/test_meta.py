@@ -12,6 +12,7 @@ from consumer.emulators.meta import fire, pixel
 from consumer.emulators.meta_event import DEDUPE_WINDOW_MS
 from consumer.emulators.platforms import EmulatorThread
 from consumer.emulators.shop import PixelFire, Plan, traffic
+from tests.emulators.client import Asking, Clock
 
 NOW_MS = 1_795_000_000_000
 NOW_S = NOW_MS // 1000
@@ -53,34 +54,8 @@ GONE = object()
 PIXEL = {"ev": "Purchase", "eid": "purchase:1", "ts": NOW_MS, "cd": {"value": 59.98, "currency": "USD"}}
 
 
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
-
-
-class Client:
+class Client(Asking):
     """One request a connection. Answers are status and body."""
-
-    def __init__(self, url: str) -> None:
-        self._netloc = urlsplit(url).netloc
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, bytes]:
-        """Exactly this request."""
-        connection = http.client.HTTPConnection(self._netloc, timeout=20)
-        try:
-            connection.request(method, path, body, dict(headers or {}))
-            reply = connection.getresponse()
-            return reply.status, reply.read()
-        finally:
-            connection.close()
 
     def post(self, body: object, *, path: str = PATH, token: str = RIGHT) -> tuple[int, dict[str, object]]:
         """JSON with a token; `body` may be bytes."""
@@ -96,16 +71,6 @@ class Client:
     def pixel(self, told: object) -> int:
         """From the browser; the status."""
         return self.ask("POST", "/_emulator/pixel", json.dumps(told).encode())[0]
-
-    def lines(self, what: str) -> list[dict[str, object]]:
-        """A list of the emulator's."""
-        return [json.loads(line) for line in self.ask("GET", f"/_emulator/{what}")[1].splitlines()]
-
-    def stats(self) -> dict[str, object]:
-        """The sums."""
-        found = json.loads(self.ask("GET", "/_emulator/stats")[1])
-        assert isinstance(found, dict)
-        return found
 
 
 @pytest.fixture(name="clock")

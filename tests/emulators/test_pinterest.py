@@ -14,6 +14,7 @@ from consumer.emulators.platforms import EmulatorThread
 from consumer.emulators.shop import PixelFire, Plan, traffic
 from consumer.platforms.contract import Accepted, BatchRejected, PerEvent, Reply
 from consumer.platforms.pinterest import judge
+from tests.emulators.client import Clock
 
 NOW_MS = 1_795_000_000_000
 NOW_S = NOW_MS // 1000
@@ -50,17 +51,6 @@ TAG = {
     "cb": NOW_MS,
     "ed": {"value": 59.98, "currency": "USD", "event_id": "purchase:1", "order_id": "1"},
 }
-
-
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
 
 
 class Client:

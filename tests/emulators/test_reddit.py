@@ -1,10 +1,8 @@
 """Reddit's stand-in, over real sockets: what it takes, what it refuses and how, and what it says it holds."""
 
 import copy
-import http.client
 import json
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,6 +10,7 @@ from consumer.emulators.platforms import EmulatorThread
 from consumer.emulators.reddit import fire, pixel
 from consumer.emulators.reddit_event import DEDUPE_WINDOW_MS, SESSION_MS
 from consumer.emulators.shop import PixelFire, Plan, traffic
+from tests.emulators.client import Asking, Clock
 
 NOW_MS = 1_795_000_000_000
 DAY_MS = 86_400_000
@@ -56,34 +55,8 @@ PIXEL = {
 }
 
 
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
-
-
-class Client:
+class Client(Asking):
     """One request a connection. Answers are status and body."""
-
-    def __init__(self, url: str) -> None:
-        self._netloc = urlsplit(url).netloc
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, bytes]:
-        """Exactly this request."""
-        connection = http.client.HTTPConnection(self._netloc, timeout=20)
-        try:
-            connection.request(method, path, body, dict(headers or {}))
-            reply = connection.getresponse()
-            return reply.status, reply.read()
-        finally:
-            connection.close()
 
     def post(
         self, body: object, *, path: str = PATH, token: str = f"Bearer {RIGHT}", agent: str = AGENT
@@ -97,20 +70,6 @@ class Client:
     def send(self, *events: object) -> tuple[int, dict[str, dict[str, object]]]:
         """A batch."""
         return self.post({"data": {"events": events}})
-
-    def tell(self, what: str, told: object) -> int:
-        """A pixel event or a fault; the status."""
-        return self.ask("POST", f"/_emulator/{what}", json.dumps(told).encode())[0]
-
-    def lines(self, what: str) -> list[dict[str, object]]:
-        """A list of the emulator's."""
-        return [json.loads(line) for line in self.ask("GET", f"/_emulator/{what}")[1].splitlines()]
-
-    def stats(self) -> dict[str, object]:
-        """The sums."""
-        found = json.loads(self.ask("GET", "/_emulator/stats")[1])
-        assert isinstance(found, dict)
-        return found
 
 
 @pytest.fixture(name="clock")

@@ -14,6 +14,7 @@ from consumer.emulators.shop import PixelFire, Plan, traffic
 from consumer.emulators.shop.records import Known
 from consumer.emulators.snapchat import STAND_IN, fire, pixel
 from consumer.emulators.snapchat_event import DEDUPE_WINDOW_MS, ORDER_WINDOW_MS
+from tests.emulators.client import Clock
 
 NOW_MS = 1_795_000_000_000
 NOW_S = NOW_MS // 1000
@@ -60,17 +61,6 @@ TRACKED: dict[str, Any] = {
     "transaction_id": "1",
     "client_dedup_id": "purchase:1",
 }
-
-
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
 
 
 class Client:

@@ -14,6 +14,7 @@ from consumer.emulators.shop import PixelFire, Plan, traffic
 from consumer.emulators.shop.records import Known
 from consumer.emulators.tiktok import PATH, fire, pixel
 from consumer.emulators.tiktok_event import DEDUPE_WINDOW_MS, VISITOR_WINDOW_MS
+from tests.emulators.client import Clock
 
 NOW_MS = 1_795_000_000_000
 NOW_S = NOW_MS // 1000
@@ -55,17 +56,6 @@ PIXEL: dict[str, Any] = {
     "context": {"pixel": {"code": SOURCE}, "user": {"anonymous_id": "made-up-ttp"}},
     "properties": {"value": 59.98, "currency": "USD"},
 }
-
-
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
 
 
 class Client:

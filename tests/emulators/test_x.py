@@ -13,6 +13,7 @@ from consumer.emulators.shop import PixelFire, Plan, traffic
 from consumer.emulators.shop.records import Known
 from consumer.emulators.x import STAND_IN, fire, pixel
 from consumer.emulators.x_event import DEDUPE_WINDOW_MS
+from tests.emulators.client import Clock
 
 NOW_MS = 1_795_000_000_000
 NOW, OLDEST, LATEST = "2026-11-18T11:06:40.000Z", "2026-11-11T11:06:40.000Z", "2026-11-18T11:07:40.000Z"
@@ -38,17 +39,6 @@ GOOD = {
 }
 GONE = object()
 PIXEL = {"event": TAG, "conversion_id": "purchase:1", "value": 59.98, "currency": "USD"}
-
-
-class Clock:
-    """Told, not running."""
-
-    def __init__(self) -> None:
-        self.now_ms = NOW_MS
-
-    def __call__(self) -> int:
-        """Epoch milliseconds."""
-        return self.now_ms
 
 
 class Client:
