@@ -111,6 +111,15 @@ def awaited(seen: Seen, still_s: float) -> str:
         return "enrich reads on"
     if waiting:
         return "orders wait for their checkout, as long as join.wait_s says"
+    return _last(seen)
+
+
+def _last(seen: Seen) -> str:
+    """Who is behind, once enrich is done."""
+    left = {each.destination: seen.conversions - sum(each.outcomes.values()) for each in seen.destinations}
+    last = max(left, key=left.__getitem__, default="")
+    if last and left[last] > 0:
+        return f"{left[last]:,} conversions are still to end at {last}, at the rate that its platform takes"
     return "the last deliveries settle, and their offsets are committed"
 
 

@@ -61,7 +61,9 @@ def test_what_the_run_waits_for_is_said(seen: Seen) -> None:
     assert awaited(told, 10).startswith("200 records stand behind one under a schema id")
     waiting = replace(told, enrich=enrich(990, waiting=10).snapshot())
     assert awaited(waiting, 10).startswith("orders wait for their checkout")
-    assert awaited(replace(told, enrich=enrich(1000).snapshot()), 10).startswith("the last deliveries")
+    done = replace(told, enrich=enrich(1000).snapshot())
+    assert awaited(done, 10).startswith("130 conversions are still to end at meta")
+    assert awaited(replace(done, destinations=()), 10).startswith("the last deliveries")
 
 
 def test_rates_are_of_the_last_seconds(seen: Seen) -> None:
